@@ -1,0 +1,83 @@
+# Everything happens in .venv, made on first use by Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BACKENDS ?= tensorflow jax torch
+ARGS ?=
+
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed-tensorflow
+DEV := $(VENV)/.installed-dev
+UNFINISHED := $(VENV)/.unfinished
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint format wheel wheel-check clean
+
+help:
+	@echo "make demo         train on the embedded glyph set, write runs/demo/"
+	@echo "make test         run the tests on TensorFlow, JAX and PyTorch"
+	@echo "                  one of them: make test BACKENDS=jax"
+	@echo "                  part of them: make test ARGS='tests/losses -k anchor'"
+	@echo "make bench        measure against PyTorch Metric Learning"
+	@echo "make lint         check style with ruff (make format mends it)"
+	@echo "make wheel        build dist/*.whl"
+	@echo "make wheel-check  build the wheel and use it from an empty folder"
+	@echo "make clean        remove $(VENV), caches and build results"
+	@echo
+	@echo "PYTHON=python3.12 chooses the interpreter for a new $(VENV)."
+
+demo: $(RUNTIME)
+	KERAS_BACKEND=tensorflow $(BIN)/python examples/demo.py $(ARGS)
+
+test: $(DEV)
+	@$(BIN)/python tests/run.py --backend $(BACKENDS) $(ARGS)
+
+bench: $(DEV)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(DEV)
+	rm -rf dist
+	$(BIN)/python -m build
+
+wheel-check: wheel
+	PYTHON=$(BIN)/python tests/check_wheel.sh dist/*.whl
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(VENV)/.unfinished stands while pip works. Where an install was cut short it is
+# still there, and the environment is made anew: pip would take a half-copied package
+# for a whole one.
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "keras_hierproxy needs Python 3.11 or newer; '$(PYTHON)' is" \
+    "$$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..."; \
+  exit 1; }
+@$(PYTHON) -c 'import venv, ensurepip' || { \
+  echo "'$(PYTHON)' cannot make virtual environments." \
+    "On Debian and Ubuntu: sudo apt install python3-venv"; \
+  exit 1; }
+@if [ -e $(UNFINISHED) ]; then rm -rf $(VENV); fi
+@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+@touch $(UNFINISHED)
+$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+@mv $(UNFINISHED) $@
+endef
+
+$(RUNTIME): pyproject.toml constraints.txt
+	$(call install,tensorflow)
+
+# The development extras hold the runtime, too.
+$(DEV): pyproject.toml constraints.txt
+	$(call install,dev)
+	@touch $(RUNTIME)

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Uses a built wheel as a stranger would: a fresh environment, no extras, an empty
+# folder, a new home. Then the same without TensorFlow, on JAX and PyTorch.
+#
+#   [PYTHON=python3.11] tests/check_wheel.sh dist/keras_hierproxy-*.whl
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+wheel=$(realpath "${1:?usage: tests/check_wheel.sh WHEEL}")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+mkdir "$folder/home" "$folder/empty"
+bin=$folder/venv/bin
+export TF_CPP_MIN_LOG_LEVEL=3
+
+step() { printf '\n-- %s\n' "$*"; }
+pip() { "$bin/python" -m pip --disable-pip-version-check "$@"; }
+install() { pip install --quiet --constraint "$root/constraints.txt" "$@"; }
+stranger() { env -u KERAS_BACKEND -u PYTHONPATH HOME="$folder/home" "$@"; }
+train() {
+  stranger "$bin/hierproxy" train --data glyphs --epochs 1 "$@"
+  find . -name '*.keras' | grep -q . || { echo "train wrote no .keras file"; exit 1; }
+  find . -mindepth 1 -delete
+}
+
+step "a fresh environment with $(basename "$wheel")"
+"${PYTHON:-python3}" -m venv "$folder/venv"
+install "$wheel"
+cd "$folder/empty"
+
+step "import"
+stranger "$bin/python" - "$folder/venv" <<'PYTHON'
+import sys
+from importlib.resources import files
+
+import keras_hierproxy
+
+assert keras_hierproxy.__file__.startswith(sys.argv[1]), keras_hierproxy.__file__
+assert (files("keras_hierproxy") / "_zoo").is_dir(), "the wheel carries no zoo"
+print("keras_hierproxy", keras_hierproxy.__version__)
+PYTHON
+
+step "the README's ten lines"
+"$bin/python" - "$root/README.md" >"$folder/ten_lines.py" <<'PYTHON'
+import re
+import sys
+from pathlib import Path
+
+block = re.search(
+    r"<!-- ten-lines -->\s*```python\n(.*?)```", Path(sys.argv[1]).read_text(), re.S
+)
+sys.exit("README.md has no python block after <!-- ten-lines -->") if not block else None
+print(block[1], end="")
+PYTHON
+cat "$folder/ten_lines.py"
+stranger "$bin/python" "$folder/ten_lines.py"
+find . -mindepth 1 -delete
+
+step "hierproxy train"
+train
+
+step "a backend that is not installed is named, with its extra"
+if stranger "$bin/hierproxy" train --data glyphs --epochs 1 --backend jax \
+  >"$folder/output" 2>&1; then
+  echo "hierproxy train --backend jax went through without JAX" && exit 1
+fi
+cat "$folder/output"
+grep -qF 'keras-hierproxy[jax]' "$folder/output"
+
+step "hierproxy train without TensorFlow"
+pip uninstall --quiet --yes tensorflow tensorflow-text
+install jax torch
+for backend in jax torch; do
+  train --backend "$backend"
+done
+
+step "the wheel holds"

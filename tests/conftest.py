@@ -1,0 +1,30 @@
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+
+# DESIGN: the data sets are shared between checkouts and never part of the project.
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_report_header():
+    return f"keras: {keras.__version__}, backend {keras.config.backend()}"
+
+
+@pytest.fixture(autouse=True)
+def same_start():
+    """Each test starts from the same seeds, in float32, whatever ran before it."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def shared_data():
+    """Folder of the data sets that are kept outside the project, or a skip."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs the data sets in {SHARED_DATA}")
+    return SHARED_DATA

@@ -1,0 +1,109 @@
+"""Runs the tests once per Keras backend and ends with one summary.
+
+    python tests/run.py [--backend tensorflow jax torch] [pytest arguments]
+
+A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
+not depend on the backend: only the first runs them. The last line is always
+`N passed, N failed, N skipped`, summed over backends; errors and crashes are failures.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[1]
+BACKENDS = ["tensorflow", "jax", "torch"]
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass
+class Outcome:
+    backend: str
+    seconds: float
+    passed: int = 0
+    skipped: int = 0
+    failures: list = field(default_factory=list)
+
+    @property
+    def failed(self):
+        return len(self.failures)
+
+
+def split_arguments(arguments):
+    """`--backend jax torch -k anchor` to `(["jax", "torch"], ["-k", "anchor"])`."""
+    if arguments[:1] != ["--backend"]:
+        return BACKENDS, arguments
+    backends = list(itertools.takewhile(BACKENDS.__contains__, arguments[1:]))
+    if not backends:
+        sys.exit(
+            f"--backend takes one or more of {', '.join(BACKENDS)}. "
+            f"Received: {' '.join(arguments[1:]) or 'nothing'}"
+        )
+    return backends, arguments[1 + len(backends) :]
+
+
+def run_backend(backend, pytest_arguments, report):
+    print(f"\n==== {backend} ====", flush=True)
+    started = time.monotonic()
+    exit_code = subprocess.run(
+        [sys.executable, "-m", "pytest", f"--junitxml={report}", *pytest_arguments],
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": backend},
+    ).returncode
+    outcome = Outcome(backend, time.monotonic() - started)
+    if report.exists():
+        count(report, outcome)
+    if exit_code not in (0, NO_TESTS_COLLECTED) and not outcome.failures:
+        outcome.failures.append(f"pytest ended with exit code {exit_code}")
+    return outcome
+
+
+def count(report, outcome):
+    for case in ElementTree.parse(report).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            outcome.failures.append(f"{case.get('classname')}::{case.get('name')}")
+        elif case.find("skipped") is not None:
+            outcome.skipped += 1
+        else:
+            outcome.passed += 1
+
+
+def print_summary(outcomes):
+    print("\n==== summary ====")
+    for outcome in outcomes:
+        for failure in outcome.failures:
+            print(f"FAILED on {outcome.backend}: {failure}")
+    print(f"{'backend':<12}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
+    for o in outcomes:
+        print(f"{o.backend:<12}{o.passed:>8}{o.failed:>8}{o.skipped:>8}{o.seconds:>9.0f}")
+
+
+def main(arguments):
+    if "-h" in arguments or "--help" in arguments:
+        sys.exit(__doc__)
+    backends, pytest_arguments = split_arguments(arguments)
+    outcomes = []
+    with tempfile.TemporaryDirectory() as folder:
+        for backend in backends:
+            once = ["-m", "not host"] if outcomes else []
+            report = Path(folder) / f"{backend}.xml"
+            outcomes.append(run_backend(backend, once + pytest_arguments, report))
+    print_summary(outcomes)
+    passed, failed, skipped = (
+        sum(getattr(outcome, kind) for outcome in outcomes)
+        for kind in ("passed", "failed", "skipped")
+    )
+    if not passed + failed:
+        print("No test ran.")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
