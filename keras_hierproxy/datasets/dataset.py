@@ -1,0 +1,343 @@
+"""A labelled set of images for retrieval, and its training, validation, test split."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_hierproxy.datasets.batches import Batches
+
+
+class RetrievalDataset:
+    """Images with nested class labels.
+
+    Classes form a hierarchy of `L` levels, the finest first: each class of a
+    level lies in exactly one class of the next. Ids are made dense on each
+    level (0, 1, 2, ... in the order of the ids given), so that the labels of any
+    subset can be fed to a proxy layer of `num_classes` classes.
+
+    Args:
+        images: `uint8` array of shape `(N, H, W, C)`, an array of any other
+            `N` items, or a `keras_hierproxy.datasets.ImageFiles`, which decodes
+            the images that it is asked for.
+        labels: integer array of shape `(N,)` or `(N, L)`, finest level first.
+        class_names: one list of names a level, indexed by the ids in `labels`.
+            Defaults to these ids as strings.
+        level_names: a name for each level. Defaults to
+            `("class", "level1", "level2", ...)`, as in the names of the metrics.
+        name: what to call the data set in messages and file names.
+        paths: where each image comes from, a sequence of `N` strings.
+
+    Attributes:
+        labels: `int32` array `(N, L)`, finest level first, dense ids.
+        taxonomy: `int32` array `(num_classes, L - 1)`: the class of each coarser
+            level in which each of the finest classes lies, finest first.
+        class_names: tuple of `L` tuples; `class_names[level][id]` is a name.
+
+    Raises:
+        ValueError: labels that are not integers, negative, one-hot, not nested,
+            or of another length than `images`; names that do not fit them.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_hierproxy.datasets import RetrievalDataset
+
+    images = np.zeros((4, 8, 8, 1), "uint8")
+    labels = [[0, 0], [0, 0], [1, 0], [2, 1]]  # character, script
+    data = RetrievalDataset(
+        images, labels, class_names=[["a", "b", "alpha"], ["Latin", "Greek"]]
+    )
+    data.num_classes, data.taxonomy.tolist()  # 3, [[0], [0], [1]]
+    data.select_classes([2]).class_names  # (("alpha",), ("Greek",))
+    ```
+    """
+
+    def __init__(
+        self,
+        images,
+        labels,
+        class_names=None,
+        level_names=None,
+        name="dataset",
+        paths=None,
+    ):
+        self.images = images if hasattr(images, "subset") else np.asarray(images)
+        if self.images.dtype == object:
+            raise ValueError(
+                "images must have one shape to be an array. Received images of "
+                "different shapes: resize them, or use `from_directory`."
+            )
+        labels = _check_labels(labels, len(self.images))
+        _check_length("paths", paths, len(labels), "images")
+        _check_length("class_names", class_names, labels.shape[1], "label levels")
+        _check_length("level_names", level_names, labels.shape[1], "label levels")
+
+        self.name = name
+        self.paths = None if paths is None else tuple(str(path) for path in paths)
+        self.level_names = tuple(level_names or _default_level_names(labels.shape[1]))
+        ids, dense = zip(
+            *(np.unique(level, return_inverse=True) for level in labels.T),
+            strict=True,
+        )
+        self.labels = np.stack(dense, axis=1).astype("int32")
+        self.class_names = tuple(
+            _names_of(present, None if class_names is None else class_names[level])
+            for level, present in enumerate(ids)
+        )
+        self.taxonomy = self._nested_taxonomy()
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __repr__(self):
+        sizes = ", ".join(
+            f"{level}: {len(names)}"
+            for level, names in zip(self.level_names, self.class_names, strict=True)
+        )
+        return f"<RetrievalDataset {self.name!r}, {len(self)} images, {sizes}>"
+
+    @property
+    def num_classes(self):
+        """Number of classes of the finest level."""
+        return len(self.class_names[0])
+
+    @property
+    def num_levels(self):
+        """Number of label levels."""
+        return self.labels.shape[1]
+
+    def subset(self, indices, name=None):
+        """The images at `indices`, with ids made dense again.
+
+        Args:
+            indices: integer positions of shape `(n,)`, or a boolean mask of shape
+                `(N,)`.
+            name: name of the new data set. Defaults to this one's.
+
+        Returns:
+            A `RetrievalDataset`.
+
+        Example:
+
+        ```python
+        import numpy as np
+        from keras_hierproxy.datasets import RetrievalDataset
+
+        data = RetrievalDataset(np.zeros((4, 8, 8, 1), "uint8"), [0, 0, 1, 1])
+        data.subset([2, 3]).labels.ravel()  # [0, 0], of class_names[0][0] == "1"
+        ```
+        """
+        indices = np.arange(len(self))[np.asarray(indices)]
+        if isinstance(self.images, np.ndarray):
+            images = self.images[indices]
+        else:
+            images = self.images.subset(indices)
+        return RetrievalDataset(
+            images,
+            self.labels[indices],
+            class_names=self.class_names,
+            level_names=self.level_names,
+            name=name or self.name,
+            paths=None if self.paths is None else [self.paths[i] for i in indices],
+        )
+
+    def select_classes(self, classes, level=0, name=None):
+        """The images of some classes.
+
+        Args:
+            classes: ids of the classes to keep.
+            level: the level that the ids are of. Defaults to 0, the finest.
+            name: name of the new data set. Defaults to this one's.
+
+        Returns:
+            A `RetrievalDataset`.
+
+        Example:
+
+        ```python
+        import numpy as np
+        from keras_hierproxy.datasets import RetrievalDataset
+
+        images = np.zeros((4, 8, 8, 1), "uint8")
+        data = RetrievalDataset(images, [[0, 0], [1, 0], [2, 1], [2, 1]])
+        len(data.select_classes([0], level=1))  # 2
+        ```
+        """
+        classes = np.asarray(classes, dtype=int).reshape(-1)
+        known = len(self.class_names[level])
+        if not len(classes) or classes.min() < 0 or classes.max() >= known:
+            raise ValueError(
+                f"classes must be ids in [0, {known}) of level {level} "
+                f"({self.level_names[level]!r}), at least one. "
+                f"Received: {classes.tolist()}"
+            )
+        return self.subset(np.isin(self.labels[:, level], classes), name)
+
+    def split(self, validation=0.15, test=0.15, seed=0, level=0):
+        """Splits into training, validation and test sets of disjoint classes.
+
+        Args:
+            validation: share of the classes for validation, in `[0, 1)`.
+            test: share of the classes for the test, in `[0, 1)`. A set of share 0
+                is `None`; any other gets at least one class.
+            seed: seed of the draw: the same seed, the same classes.
+            level: level whose classes are drawn. Defaults to 0, the finest; a
+                coarser one also keeps the sets disjoint in that level.
+
+        Returns:
+            `Splits`.
+
+        Example:
+
+        ```python
+        import numpy as np
+        from keras_hierproxy.datasets import RetrievalDataset
+
+        data = RetrievalDataset(np.zeros((20, 8, 8, 1), "uint8"), np.arange(20) // 2)
+        splits = data.split(validation=0.2, test=0.2)
+        splits.train.num_classes, splits.test.num_classes  # 6, 2
+        ```
+        """
+        classes = np.random.default_rng(seed).permutation(len(self.class_names[level]))
+        sizes = [
+            max(1, round(share * len(classes))) if share else 0
+            for share in (validation, test)
+        ]
+        if min(validation, test) < 0 or sum(sizes) >= len(classes):
+            raise ValueError(
+                f"validation={validation} and test={test} of {len(classes)} classes "
+                f"({self.level_names[level]!r}) leave no training class. Pass shares "
+                "in [0, 1) that leave at least one."
+            )
+        held_out = np.split(classes, np.cumsum(sizes))
+        parts = {"validation": held_out[0], "test": held_out[1], "train": held_out[2]}
+        return Splits(
+            **{
+                part: self.select_classes(ids, level, f"{self.name}/{part}")
+                if len(ids)
+                else None
+                for part, ids in parts.items()
+            }
+        )
+
+    def batches(
+        self,
+        batch_size=128,
+        sampler="random",
+        images_per_class=2,
+        seed=0,
+        augment=None,
+        shuffle=True,
+        drop_remainder=False,
+        workers=0,
+    ):
+        """Batches for `fit`: see `keras_hierproxy.datasets.Batches`."""
+        return Batches(
+            self.images,
+            self.labels[:, 0],
+            batch_size=batch_size,
+            sampler=sampler,
+            images_per_class=images_per_class,
+            seed=seed,
+            augment=augment,
+            shuffle=shuffle,
+            drop_remainder=drop_remainder,
+            workers=workers,
+        )
+
+    def _nested_taxonomy(self):
+        _, first = np.unique(self.labels[:, 0], return_index=True)
+        for level in range(1, self.num_levels):
+            fine, coarse = self.labels[:, level - 1 : level + 1].T
+            parent = np.empty(len(self.class_names[level - 1]), int)
+            parent[fine] = coarse
+            stray = np.flatnonzero(parent[fine] != coarse)
+            if len(stray):
+                self._raise_not_nested(level, stray[0], parent)
+        return self.labels[first, 1:]
+
+    def _raise_not_nested(self, level, row, parent):
+        fine, coarse = self.labels[row, level - 1 : level + 1]
+        one_hot = np.isin(self.labels, (0, 1)).all() and (
+            (self.labels.sum(1) == 1).all()
+        )
+        raise ValueError(
+            "labels must be nested: each class in exactly one class of the next "
+            f"level. Received {self.level_names[level - 1]} "
+            f"{self.class_names[level - 1][fine]!r} in both "
+            f"{self.level_names[level]} {self.class_names[level][coarse]!r} and "
+            f"{self.class_names[level][parent[fine]]!r}. "
+            + (
+                "These labels look one-hot: pass `labels.argmax(-1)`."
+                if one_hot
+                else "The finest level is the first column."
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Data sets of disjoint classes.
+
+    Attributes:
+        train: the `RetrievalDataset` to train on.
+        validation: the one to select models with, or `None`.
+        test: the one to report, once, at the end, or `None`.
+    """
+
+    train: RetrievalDataset
+    validation: RetrievalDataset | None
+    test: RetrievalDataset | None
+
+
+def _check_labels(labels, num_images):
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels must be integer class ids. Received dtype {labels.dtype}: cast "
+            "ids with `labels.astype('int32')`, turn one-hot rows into ids with "
+            "`labels.argmax(-1)`."
+        )
+    if labels.ndim == 1:
+        labels = labels[:, None]
+    if labels.ndim != 2 or not labels.size:
+        raise ValueError(
+            "labels must have shape (N,) or (N, levels), with at least one row. "
+            f"Received shape {labels.shape}."
+        )
+    if len(labels) != num_images:
+        raise ValueError(
+            f"labels must have one row an image. Received {len(labels)} rows of "
+            f"labels and {num_images} images."
+        )
+    if labels.min() < 0:
+        row, level = np.argwhere(labels < 0)[0]
+        raise ValueError(
+            "labels must be ids of 0 or more. Received "
+            f"labels[{row}, {level}] = {labels[row, level]}."
+        )
+    return labels
+
+
+def _check_length(argument, values, expected, what):
+    if values is not None and len(values) != expected:
+        raise ValueError(
+            f"{argument} must have one entry for each of the {expected} {what}. "
+            f"Received {len(values)}."
+        )
+
+
+def _default_level_names(num_levels):
+    return ("class", *(f"level{level}" for level in range(1, num_levels)))
+
+
+def _names_of(ids, names):
+    if names is None:
+        return tuple(str(i) for i in ids)
+    if ids[-1] >= len(names):
+        raise ValueError(
+            f"class_names must name every id. Received {len(names)} names, "
+            f"and the id {ids[-1]}."
+        )
+    return tuple(names[i] for i in ids)
