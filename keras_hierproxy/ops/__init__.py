@@ -1,4 +1,13 @@
 """Pure tensor functions on `keras.ops`: no state, no classes."""
 
+from keras_hierproxy.ops.pairs import other_counts as other_counts
+from keras_hierproxy.ops.pairs import same_label as same_label
+from keras_hierproxy.ops.reductions import MASKED as MASKED
+from keras_hierproxy.ops.reductions import cross_entropy as cross_entropy
+from keras_hierproxy.ops.reductions import log_one_plus_sum_exp as log_one_plus_sum_exp
+from keras_hierproxy.ops.reductions import log_weights as log_weights
+from keras_hierproxy.ops.reductions import weighted_mean as weighted_mean
+from keras_hierproxy.ops.replicas import gather_replicas as gather_replicas
+from keras_hierproxy.ops.replicas import num_replicas as num_replicas
 from keras_hierproxy.ops.similarity import cosine_similarity as cosine_similarity
 from keras_hierproxy.ops.similarity import l2_normalize as l2_normalize

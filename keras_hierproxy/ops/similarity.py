@@ -27,19 +27,23 @@ def l2_normalize(x):
     return x * inverse_norm(x)
 
 
-def cosine_similarity(x, proxies):
-    """Cosine similarities of embeddings to proxies.
+def cosine_similarity(x, proxies, scale=1.0):
+    """Cosine similarities of embeddings to proxies, times `scale`.
 
     The proxies' norms are divided out of the product, not out of the proxies:
     for a batch smaller than the dimension that touches less memory than a
-    normalised copy of every proxy.
+    normalised copy of every proxy. `scale` goes into the embeddings for the
+    same reason.
 
     Args:
         x: float tensor `(b, d)`.
-        proxies: float tensor `(c, d)`.
+        proxies: float tensor `(c, d)`, or `(c, k, d)` with k centers a class.
+        scale: float, a temperature's inverse.
 
     Returns:
-        Tensor `(b, c)`.
+        Tensor `(b, c)`, or `(b, c, k)`.
     """
-    product = ops.matmul(l2_normalize(x), ops.transpose(proxies))
-    return product * ops.transpose(inverse_norm(proxies))
+    flat = ops.reshape(proxies, (-1, ops.shape(proxies)[-1]))
+    product = ops.matmul(scale * l2_normalize(x), ops.transpose(flat))
+    similarity = product * ops.transpose(inverse_norm(flat))
+    return ops.reshape(similarity, (-1, *ops.shape(proxies)[:-1]))

@@ -1,0 +1,296 @@
+"""A pyramid of proxies: classes, and coarser groups of them."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hierproxy.layers.clustering import (
+    cluster_centroids,
+    cluster_directions,
+    match_clusters,
+    unit_rows,
+)
+from keras_hierproxy.layers.proxies import Proxies, _positive_int, _without_padding
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class HierProxies(Proxies):
+    """Class proxies under levels of coarser proxies, for `HierProxyLoss`.
+
+    Level 0 holds the class proxies, level l >= 1 has `level_sizes[l - 1]` coarse
+    ones. Which class belongs to which coarse proxy is given as a taxonomy, or
+    learned: `refresh`, called by `khp.callbacks.HierarchyUpdate`, clusters the
+    normalised proxies of the level below by k-means. Until the first refresh a
+    learned hierarchy is not `ready` and its coarse proxies are zero.
+
+    It is a `Proxies`: any other loss over proxies reads its class level, and its
+    coarse proxies then stand still.
+
+    Yang et al., "Hierarchical Proxy-based Loss for Deep Metric Learning", WACV
+    2022 (arXiv 2103.13538).
+
+    Args:
+        num_classes: int, C.
+        level_sizes: tuple of ints, the numbers of coarse proxies from fine to
+            coarse, each smaller than the one before; or `"auto"`, one coarse level
+            of `round(sqrt(C))`, which halves the classes' scale of log(C). Not
+            with a taxonomy, which says its own.
+        taxonomy: int array `(C, L - 1)`, row c the ancestors of class c from fine
+            to coarse, dense ids from 0 at each level, nested (what agrees at a
+            level agrees at all coarser ones). `data.train.taxonomy` has this form.
+        centers_per_class: int, rows a class at level 0; coarse levels have one.
+        initializer: Keras initializer of the class proxies, `"he_normal"` by
+            default.
+        regularizer: Keras regularizer of the class proxies.
+        name: str.
+
+    Input shape: `(batch, d)`. Output shape: the same.
+
+    Attributes:
+        proxies: variable `(C * centers_per_class, d)`, class-major.
+        coarse_proxies: list of variables `(level_sizes[l - 1], d)`.
+        taxonomy: int32 variable `(C, L - 1)`, given or learned.
+        ready: variable, 1.0 once there is a hierarchy, else 0.0.
+
+    Example:
+
+    >>> layer = khp.layers.HierProxies(num_classes=100, level_sizes=(20, 5))
+    >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
+    >>> layer.refresh()
+    >>> layer.taxonomy.shape
+    (100, 2)
+    """
+
+    def __init__(
+        self,
+        num_classes,
+        level_sizes="auto",
+        taxonomy=None,
+        centers_per_class=1,
+        initializer="he_normal",
+        regularizer=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(
+            num_classes,
+            centers_per_class=centers_per_class,
+            initializer=initializer,
+            regularizer=regularizer,
+            name=name,
+            **kwargs,
+        )
+        self.learned = taxonomy is None
+        self._given_taxonomy = None
+        if self.learned:
+            self.level_sizes = _check_level_sizes(level_sizes, self.num_classes)
+        else:
+            if level_sizes != "auto":
+                raise ValueError(
+                    "A taxonomy says how large its levels are: pass either "
+                    f"`level_sizes` or `taxonomy`. Received: level_sizes={level_sizes}."
+                )
+            self._given_taxonomy = check_taxonomy(taxonomy, self.num_classes)
+            self.level_sizes = tuple(int(n) + 1 for n in self._given_taxonomy.max(0))
+        self.num_levels = 1 + len(self.level_sizes)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.coarse_proxies = [
+            self._add_proxies(
+                f"level{level}_proxies",
+                size,
+                input_shape[-1],
+                initializer=keras.initializers.Zeros(),
+                regularized=False,
+            )
+            for level, size in enumerate(self.level_sizes, start=1)
+        ]
+        self.taxonomy = self.add_weight(
+            name="taxonomy",
+            shape=(self.num_classes, len(self.level_sizes)),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+        )
+        self.ready = self.add_weight(
+            name="ready", shape=(), initializer="zeros", trainable=False
+        )
+        if self._given_taxonomy is not None:
+            self._adopt_given_taxonomy()
+
+    def is_ready(self):
+        """Bool scalar tensor: whether there is a hierarchy yet."""
+        return ops.convert_to_tensor(self.ready) > 0
+
+    def level_proxies(self, level):
+        """The proxies `(level_sizes[level - 1], d)` of a coarse level, 1 upwards."""
+        rows = self.level_sizes[level - 1]
+        return _without_padding(self.coarse_proxies[level - 1], rows)
+
+    def labels_at(self, level, labels):
+        """Class ids `(b,)` to ids of their ancestors at a coarse level, int32 `(b,)`."""
+        return ops.take(self.taxonomy[:, level - 1], labels, axis=0)
+
+    def parents(self, level):
+        """Which proxy of `level` each proxy of the level below belongs to.
+
+        Args:
+            level: int, 1 for the parents of the classes.
+
+        Returns:
+            int32 NumPy array, `(C,)` for level 1 and `(level_sizes[level - 2],)`
+            above.
+        """
+        taxonomy = ops.convert_to_numpy(self.taxonomy)
+        if level == 1:
+            return taxonomy[:, 0]
+        parents = np.zeros(self.level_sizes[level - 2], dtype="int32")
+        parents[taxonomy[:, level - 2]] = taxonomy[:, level - 1]
+        return parents
+
+    def refresh(self, seed=0):
+        """Learns the hierarchy anew from the proxies as they are now.
+
+        From fine to coarse, the normalised proxies of the level below are
+        clustered by k-means. At the first refresh coarse proxies start at the
+        centroids of their clusters. At later ones, each new cluster takes the name
+        of the old one that it shares most members with (linear assignment), and
+        its proxy, learned so far, stays; only a cluster that shares no member with
+        its namesake starts at its centroid again. The optimizer's moments belong
+        to the names and stay as they are.
+
+        Args:
+            seed: int, of k-means.
+
+        Raises:
+            ValueError: if the taxonomy was given.
+        """
+        if not self.learned:
+            raise ValueError(
+                f"Layer {self.name!r} was given its taxonomy; there is nothing to "
+                "learn. Leave `taxonomy` out to learn one."
+            )
+        was_ready = bool(ops.convert_to_numpy(self.is_ready()))
+        below = self._class_directions()
+        ancestors = np.arange(self.num_classes)
+        columns = []
+        for level, size in enumerate(self.level_sizes, start=1):
+            clusters = cluster_directions(below, size, seed)
+            restart = np.ones(size, dtype=bool)
+            if was_ready:
+                clusters, restart = match_clusters(clusters, self.parents(level), size)
+            centroids = cluster_centroids(below, clusters, size)
+            below = self._restart_level(level, centroids, restart)
+            ancestors = clusters[ancestors]
+            columns.append(ancestors)
+        self.taxonomy.assign(np.stack(columns, axis=1))
+        self.ready.assign(1.0)
+
+    def _adopt_given_taxonomy(self):
+        self.taxonomy.assign(self._given_taxonomy)
+        classes = self._class_directions()
+        for level, size in enumerate(self.level_sizes, start=1):
+            members = self._given_taxonomy[:, level - 1]
+            centroids = cluster_centroids(classes, members, size)
+            self._restart_level(level, centroids, np.ones(size, dtype=bool))
+        self.ready.assign(1.0)
+
+    def _class_directions(self):
+        """One direction a class, `(C, d)`: the mean of its centers' directions."""
+        rows = self.num_classes * self.centers_per_class
+        proxies = unit_rows(ops.convert_to_numpy(self.proxies)[:rows])
+        return proxies.reshape(self.num_classes, self.centers_per_class, -1).mean(1)
+
+    def _restart_level(self, level, centroids, restart):
+        """Puts the proxies marked in `restart` at their centroids; returns all."""
+        variable = self.coarse_proxies[level - 1]
+        values = ops.convert_to_numpy(variable).copy()
+        values[: len(centroids)][restart] = centroids[restart]
+        variable.assign(values)
+        return values[: len(centroids)]
+
+    def _rows_by_name(self):
+        named = super()._rows_by_name()
+        for variable, size in zip(self.coarse_proxies, self.level_sizes, strict=True):
+            named[variable.name] = (variable, size)
+        return {**named, "taxonomy": (self.taxonomy, self.num_classes)}
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["ready"] = ops.convert_to_numpy(self.ready)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self.ready.assign(np.asarray(store["ready"]))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "level_sizes": self.level_sizes,
+            # The taxonomy itself is a variable, saved with the weights.
+            "learned": self.learned,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        learned = config.pop("learned")
+        layer = super().from_config(config)
+        layer.learned = learned
+        return layer
+
+
+def _check_level_sizes(level_sizes, num_classes):
+    if isinstance(level_sizes, str) and level_sizes == "auto":
+        return (max(1, round(num_classes**0.5)),)
+    if not isinstance(level_sizes, (list, tuple)) or not level_sizes:
+        raise ValueError(
+            "`level_sizes` must be 'auto' or a tuple with one size for each coarse "
+            f"level, such as (50,). Received: level_sizes={level_sizes!r}."
+        )
+    sizes = tuple(_positive_int("level_sizes", size) for size in level_sizes)
+    for finer, coarser in zip((num_classes, *sizes), sizes, strict=False):
+        if coarser > finer:
+            raise ValueError(
+                "A coarser level cannot have more proxies than the one below it. "
+                f"Received: num_classes={num_classes}, level_sizes={sizes}."
+            )
+    return sizes
+
+
+def check_taxonomy(taxonomy, num_classes):
+    """Returns a taxonomy as an int32 array `(C, L - 1)`, or raises a `ValueError`."""
+    array = np.asarray(taxonomy)
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer) or array.size == 0:
+        raise ValueError(
+            "`taxonomy` must be an int array (num_classes, coarse levels), row c the "
+            "ancestors of class c from fine to coarse. Received: shape "
+            f"{array.shape}, dtype {array.dtype}."
+        )
+    if len(array) != num_classes:
+        raise ValueError(
+            "`taxonomy` needs one row a class. Received: "
+            f"{len(array)} rows for num_classes={num_classes}."
+        )
+    for level, column in enumerate(array.T, start=1):
+        if not np.array_equal(np.unique(column), np.arange(column.max() + 1)):
+            raise ValueError(
+                f"The ids of a taxonomy's level must be dense, 0 to n - 1; level {level} "
+                f"has {len(np.unique(column))} distinct ids from {column.min()} to "
+                f"{column.max()}. `np.unique(ids, return_inverse=True)[1]` makes them so."
+            )
+    for level, (fine, coarse) in enumerate(
+        zip(array.T[:-1], array.T[1:], strict=True), start=1
+    ):
+        parents = np.unique(np.stack([fine, coarse], axis=1), axis=0)
+        ids, counts = np.unique(parents[:, 0], return_counts=True)
+        if (counts > 1).any():
+            split = ids[counts > 1][0]
+            raise ValueError(
+                f"The taxonomy is not nested: group {split} of level {level} has "
+                f"{counts[counts > 1][0]} parents at level {level + 1} "
+                f"({parents[parents[:, 0] == split, 1].tolist()}). Each group must lie "
+                "within one coarser group."
+            )
+    return array.astype("int32")

@@ -1,0 +1,46 @@
+"""The last step of an embedder: raw vectors to points of a geometry."""
+
+import keras
+
+from keras_hierproxy.geometry import Sphere
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class ProjectToGeometry(keras.layers.Layer):
+    """Maps raw vectors to points of a geometry, and carries it in the model.
+
+    Input and output are float32 under any dtype policy: rounded to half precision,
+    points would leave their space.
+
+    Args:
+        geometry: `khp.geometry.Sphere()` by default.
+        name: str.
+
+    Input shape: `(batch, d)`. Output shape: the same.
+
+    Example:
+
+    >>> layer = ProjectToGeometry()
+    >>> float(keras.ops.norm(layer(np.array([[3.0, 4.0]], "float32"))))
+    1.0
+    """
+
+    def __init__(self, geometry=None, name=None, **kwargs):
+        kwargs["dtype"] = "float32"
+        super().__init__(name=name, **kwargs)
+        self.geometry = Sphere() if geometry is None else geometry
+
+    def call(self, x):
+        return self.geometry.project(x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        geometry = keras.saving.serialize_keras_object(self.geometry)
+        return {**super().get_config(), "geometry": geometry}
+
+    @classmethod
+    def from_config(cls, config):
+        geometry = keras.saving.deserialize_keras_object(config["geometry"])
+        return cls(**{**config, "geometry": geometry})

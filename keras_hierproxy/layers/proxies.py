@@ -1,0 +1,155 @@
+"""Class proxies as a layer."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class Proxies(keras.layers.Layer):
+    """Passes embeddings through and owns the trainable proxies of the classes.
+
+    A layer, so that any model that contains one trains, saves, shards and
+    reloads its proxies. The losses read `layer.proxies`; only directions matter
+    to them. Input, output and proxies are float32 under any dtype policy.
+
+    With `keras.distribution.ModelParallel`, rows of zeros are appended until the
+    device mesh divides them; they belong to no class and are never saved.
+
+    Args:
+        num_classes: int, C.
+        centers_per_class: int, rows a class, next to each other. 1 suits most
+            losses; `SoftTripleLoss` and `SubCenterArcFaceLoss` take several.
+        initializer: Keras initializer; `"he_normal"` as in Proxy-Anchor, whose
+            norms shrink with C as the number of updates a proxy gets does.
+        regularizer: Keras regularizer of the proxies, such as
+            `khp.regularizers.SoftOrthogonality(...)`.
+        name: str.
+
+    Input shape: `(batch, d)`. Output shape: the same.
+
+    Attributes:
+        proxies: variable `(C * centers_per_class, d)`, class-major.
+
+    Example:
+
+    >>> inputs = keras.Input((300,))
+    >>> x = keras.layers.Dense(64)(inputs)
+    >>> outputs = khp.layers.Proxies(num_classes=1000)(x)
+    >>> model = khp.models.EmbeddingModel(inputs, outputs)
+    >>> model.compile("adamw", loss=khp.losses.ProxyAnchorLoss())
+    """
+
+    optimizer_group = "proxies"
+
+    def __init__(
+        self,
+        num_classes,
+        centers_per_class=1,
+        initializer="he_normal",
+        regularizer=None,
+        name=None,
+        **kwargs,
+    ):
+        kwargs["dtype"] = "float32"
+        super().__init__(name=name, **kwargs)
+        self.num_classes = _positive_int("num_classes", num_classes)
+        self.centers_per_class = _positive_int("centers_per_class", centers_per_class)
+        self.initializer = keras.initializers.get(initializer)
+        self.regularizer = keras.regularizers.get(regularizer)
+
+    def build(self, input_shape):
+        if len(input_shape) != 2:
+            raise ValueError(
+                f"{type(self).__name__} takes embeddings of shape (batch, dimension). "
+                f"Received input shape {tuple(input_shape)}."
+            )
+        rows = self.num_classes * self.centers_per_class
+        self.proxies = self._add_proxies("proxies", rows, input_shape[-1])
+
+    def call(self, embeddings):
+        return embeddings
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def class_proxies(self):
+        """The proxies as losses take them.
+
+        Returns:
+            Tensor `(C, d)`, or `(C, k, d)` with k centers a class.
+        """
+        rows = _without_padding(
+            self.proxies, self.num_classes * self.centers_per_class
+        )
+        if self.centers_per_class == 1:
+            return rows
+        shape = (self.num_classes, self.centers_per_class, rows.shape[-1])
+        return ops.reshape(rows, shape)
+
+    def _add_proxies(self, name, rows, dimension, initializer=None, regularized=True):
+        initializer = initializer or self.initializer
+        padding = -rows % _shards()
+
+        def initialize(shape, dtype):
+            values = initializer((rows, dimension), dtype=dtype)
+            return ops.pad(values, ((0, padding), (0, 0)))
+
+        return self.add_weight(
+            name=name,
+            shape=(rows + padding, dimension),
+            initializer=initialize if padding else initializer,
+            regularizer=self.regularizer if regularized else None,
+        )
+
+    # Variables are stored by name and without padding, so that a model loads on
+    # another number of devices.
+
+    def _rows_by_name(self):
+        return {"proxies": (self.proxies, self.num_classes * self.centers_per_class)}
+
+    def save_own_variables(self, store):
+        for name, (variable, rows) in self._rows_by_name().items():
+            store[name] = ops.convert_to_numpy(variable)[:rows]
+
+    def load_own_variables(self, store):
+        for name, (variable, rows) in self._rows_by_name().items():
+            saved = np.asarray(store[name])
+            expected = (rows, *variable.shape[1:])
+            if saved.shape != expected:
+                raise ValueError(
+                    f"Layer {self.name!r} was saved with {name} of shape "
+                    f"{saved.shape} and now has {expected}. Build it with the number "
+                    "of classes and levels, and the dimension, it was saved with."
+                )
+            padding = [(0, variable.shape[0] - rows)] + [(0, 0)] * (saved.ndim - 1)
+            variable.assign(np.pad(saved, padding))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "centers_per_class": self.centers_per_class,
+            "initializer": keras.initializers.serialize(self.initializer),
+            "regularizer": keras.regularizers.serialize(self.regularizer),
+        }
+
+
+def _positive_int(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`{name}` must be a positive int. Received: {value!r}.")
+    return int(value)
+
+
+def _shards():
+    """Into how many equal parts rows may have to be cut."""
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, keras.distribution.ModelParallel):
+        return 1
+    return math.prod(distribution.device_mesh.shape)
+
+
+def _without_padding(variable, rows):
+    return variable if variable.shape[0] == rows else variable[:rows]

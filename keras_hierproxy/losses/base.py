@@ -1,0 +1,250 @@
+"""What all losses share: reading labels, embeddings and weights, adding, scaling.
+
+A loss here is a `keras.losses.Loss` that sees the whole batch at once and
+returns a scalar. It owns no variables: inside a Keras loss they would never be
+trained, and would be lost on save.
+"""
+
+import copy
+
+import keras
+from keras import ops
+
+from keras_hierproxy.layers.proxies import Proxies
+from keras_hierproxy.ops import gather_replicas, num_replicas
+
+
+class EmbeddingLoss(keras.losses.Loss):
+    """Base of all losses. A child implements `call(labels, embeddings, weights)`.
+
+    Losses add and scale: `ProxyAnchorLoss() + 0.5 * MultiSimilarityLoss()`.
+    """
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of a batch.
+
+        Args:
+            y_true: int `(b,)` or `(b, 1)`, dense class ids of the finest level.
+            y_pred: float `(b, d)`, embeddings; taken as float32 under any policy.
+            sample_weight: float `(b,)`, how many times each sample counts: 0 is
+                absent, 2 is twice. By default 1.
+
+        Returns:
+            float32 scalar.
+        """
+        embeddings = _as_embeddings(y_pred)
+        labels = _as_labels(y_true)
+        weights = _as_weights(sample_weight, labels)
+        labels, embeddings, weights = gather_replicas(labels, embeddings, weights)
+        return self.call(labels, embeddings, weights) / num_replicas()
+
+    def call(self, labels, embeddings, weights):
+        """The loss of one whole batch.
+
+        Args:
+            labels: int32 `(b,)`.
+            embeddings: float32 `(b, d)`.
+            weights: float32 `(b,)`, multiplicities.
+
+        Returns:
+            float32 scalar.
+        """
+        raise NotImplementedError
+
+    def get_config(self):
+        return {"name": self.name}
+
+    def __add__(self, other):
+        return SumLoss([self, other])
+
+    def __mul__(self, weight):
+        return SumLoss([self], [weight])
+
+    __rmul__ = __mul__
+
+
+class ProxyLoss(EmbeddingLoss):
+    """Base of the losses over a layer's proxies. A child implements `value`.
+
+    Args:
+        proxies: the `khp.layers.Proxies` to read, which must be part of the
+            model. Left out, `compile` of an `EmbeddingModel` or `ImageEmbedder`
+            finds the model's own; in a plain `keras.Model` it must be given.
+        name: str, the name in logs.
+    """
+
+    layer_class = Proxies
+    # Whether `value` takes proxies of shape (c, k, d), k centers a class.
+    multi_center = False
+
+    def __init__(self, proxies=None, name=None):
+        super().__init__(name)
+        self.proxies = proxies
+        # Whether `compile` chose the layer, and may choose another.
+        self.bound_by_compile = False
+
+    def call(self, labels, embeddings, weights):
+        layer = self._bound_layer()
+        valid = (labels >= 0) & (labels < layer.num_classes)
+        # Indexing out of range differs by backend, from a crash to a silent
+        # wrong row; a NaN loss is seen on all of them.
+        labels = ops.clip(labels, 0, layer.num_classes - 1)
+        value = self.layer_value(labels, embeddings, weights, layer)
+        return ops.where(ops.all(valid), value, float("nan"))
+
+    def layer_value(self, labels, embeddings, weights, layer):
+        """The loss over all that this loss reads of its layer."""
+        return self.value(labels, embeddings, weights, layer.class_proxies())
+
+    def value(self, labels, embeddings, weights, proxies):
+        """The loss over one set of proxies.
+
+        Args:
+            labels: int32 `(b,)` in `[0, c)`.
+            embeddings: float32 `(b, d)`.
+            weights: float32 `(b,)`, multiplicities.
+            proxies: float32 `(c, d)`; with several centers a class `(c, k, d)`.
+
+        Returns:
+            float32 scalar.
+        """
+        raise NotImplementedError
+
+    def variables_read(self, layer):
+        """The variables of `layer` that this loss gives gradients to."""
+        return [layer.proxies]
+
+    def check_layer(self, layer):
+        """Raises a `ValueError` if the loss cannot read `layer`."""
+        if not isinstance(layer, self.layer_class):
+            raise ValueError(
+                f"{type(self).__name__} needs a `khp.layers."
+                f"{self.layer_class.__name__}`. Received: proxies={layer!r}."
+            )
+        if layer.centers_per_class > 1 and not self.multi_center:
+            raise ValueError(
+                f"{type(self).__name__} reads one proxy a class, but layer "
+                f"{layer.name!r} has centers_per_class={layer.centers_per_class}. Use "
+                "SoftTripleLoss or SubCenterArcFaceLoss, or centers_per_class=1."
+            )
+
+    def _bound_layer(self):
+        if self.proxies is None:
+            raise ValueError(
+                f"{type(self).__name__} is not bound to a proxy layer. Pass "
+                f"`{type(self).__name__}(proxies=layer)` with the "
+                f"`khp.layers.{self.layer_class.__name__}` of your model, or build a "
+                "`khp.models.EmbeddingModel`, whose `compile` binds it."
+            )
+        self.check_layer(self.proxies)
+        return self.proxies
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class SumLoss(EmbeddingLoss):
+    """A weighted sum of losses, `a + 0.5 * b`.
+
+    In an `EmbeddingModel` or `ImageEmbedder` each term is logged under its name,
+    before its weight.
+
+    Args:
+        terms: list of losses of this package; sums among them are flattened.
+        weights: list of floats, by default 1 each.
+        name: str.
+
+    Example:
+
+    >>> loss = ProxyAnchorLoss() + 0.5 * MultiSimilarityLoss()
+    >>> [term.name for term in loss.terms], loss.weights
+    (['proxy_anchor_loss', 'multi_similarity_loss'], [1.0, 0.5])
+    """
+
+    def __init__(self, terms, weights=None, name="sum_loss"):
+        super().__init__(name)
+        weights = [1.0] * len(terms) if weights is None else weights
+        if not terms or len(weights) != len(terms):
+            raise ValueError(
+                "A sum needs at least one loss and as many weights as losses. "
+                f"Received: {len(terms)} losses and {len(weights)} weights."
+            )
+        self.terms, self.weights = [], []
+        for term, weight in zip(terms, weights, strict=True):
+            _check_term(term, weight)
+            inner = term if isinstance(term, SumLoss) else None
+            self.terms += inner.terms if inner else [term]
+            scales = inner.weights if inner else [1.0]
+            self.weights += [float(weight) * scale for scale in scales]
+        # One `keras.metrics.Mean` a term, set by the model that logs them.
+        self.trackers = []
+
+    def call(self, labels, embeddings, weights):
+        values = [term.call(labels, embeddings, weights) for term in self.terms]
+        for tracker, value in zip(self.trackers, values, strict=False):
+            tracker.update_state(value, sample_weight=ops.shape(embeddings)[0])
+        return sum(w * value for w, value in zip(self.weights, values, strict=True))
+
+    def get_config(self):
+        terms = [keras.saving.serialize_keras_object(term) for term in self.terms]
+        return {**super().get_config(), "terms": terms, "weights": self.weights}
+
+    @classmethod
+    def from_config(cls, config):
+        terms = [keras.saving.deserialize_keras_object(t) for t in config["terms"]]
+        return cls(**{**config, "terms": terms})
+
+    def with_terms(self, terms):
+        """A copy of the sum over other losses, term by term."""
+        result = copy.copy(self)
+        result.terms = terms
+        return result
+
+
+def _check_term(term, weight):
+    if not isinstance(term, EmbeddingLoss):
+        raise ValueError(
+            "Only losses of keras_hierproxy add up to one loss; they see the whole "
+            f"batch, others see a sample at a time. Received: {term!r}."
+        )
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+        raise ValueError(
+            f"A loss is scaled by a number. Received: {weight!r} for {term.name}."
+        )
+
+
+def _as_embeddings(y_pred):
+    embeddings = ops.convert_to_tensor(y_pred)
+    if len(embeddings.shape) != 2:
+        raise ValueError(
+            "Embeddings must have shape (batch, dimension). Received shape "
+            f"{tuple(embeddings.shape)}; pool or flatten the model's output first."
+        )
+    return ops.cast(embeddings, "float32")
+
+
+def _as_labels(y_true):
+    labels = ops.convert_to_tensor(y_true)
+    if len(labels.shape) == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if len(labels.shape) != 1:
+        raise ValueError(
+            "Labels must be class ids of shape (batch,). Received shape "
+            f"{tuple(labels.shape)}; for one-hot labels pass `y.argmax(-1)`, for "
+            "labels of several levels their first column, `y[:, 0]`."
+        )
+    if "int" not in keras.backend.standardize_dtype(labels.dtype):
+        raise ValueError(
+            "Labels must be integer class ids. Received dtype "
+            f"{keras.backend.standardize_dtype(labels.dtype)}; pass "
+            "`y.astype('int32')`."
+        )
+    return ops.cast(labels, "int32")
+
+
+def _as_weights(sample_weight, labels):
+    if sample_weight is None:
+        return ops.ones(ops.shape(labels), dtype="float32")
+    weights = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+    return ops.reshape(weights, ops.shape(labels))

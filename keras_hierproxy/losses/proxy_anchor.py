@@ -1,0 +1,74 @@
+"""Proxy-Anchor loss."""
+
+import keras
+from keras import ops
+
+from keras_hierproxy.losses.base import ProxyLoss
+from keras_hierproxy.ops import (
+    MASKED,
+    cosine_similarity,
+    log_one_plus_sum_exp,
+    log_weights,
+    same_label,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class ProxyAnchorLoss(ProxyLoss):
+    """Each proxy is an anchor that pulls its samples and pushes all others.
+
+    With s the cosine similarity and P+ the proxies that have a positive sample
+    in the batch,
+
+        L = 1/|P+| sum_{p in P+} log(1 + sum_{x: y=p}  exp(-alpha (s(x,p) - margin)))
+          + 1/C    sum_p         log(1 + sum_{x: y!=p} exp( alpha (s(x,p) + margin)))
+
+    Kim et al., "Proxy Anchor Loss for Deep Metric Learning", CVPR 2020
+    (arXiv 2003.13911).
+
+    Args:
+        margin: float, added to both sides; 0.1 as in the paper.
+        alpha: float, the sharpness of the hardness weighting; 32 as in the paper.
+        proxies: the `khp.layers.Proxies` to read; `compile` of an
+            `EmbeddingModel` or `ImageEmbedder` finds it.
+        name: str, the name in logs.
+
+    Example:
+
+    >>> layer = khp.layers.Proxies(num_classes=10)
+    >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
+    >>> labels = np.random.randint(0, 10, size=32)
+    >>> loss = ProxyAnchorLoss(proxies=layer)(labels, embeddings)
+    """
+
+    def __init__(
+        self, margin=0.1, alpha=32.0, proxies=None, name="proxy_anchor_loss"
+    ):
+        super().__init__(proxies, name)
+        self.margin = margin
+        self.alpha = alpha
+
+    def value(self, labels, embeddings, weights, proxies):
+        # Scaled by alpha: (b, c).
+        similarity = cosine_similarity(embeddings, proxies, scale=self.alpha)
+        shift = self.alpha * self.margin
+        copies = log_weights(weights)
+
+        # Only b of the b x c entries are positive: work on them as (b, b), where
+        # row i holds the samples of i's proxy, and each proxy counts once.
+        own = ops.take_along_axis(similarity, labels[:, None], axis=1)[:, 0]
+        same = same_label(labels)
+        pull = ops.where(same, (shift - own + copies)[None, :], MASKED)
+        companions = ops.sum(ops.where(same, weights[None, :], 0.0), axis=1)
+        share = ops.divide_no_nan(weights, companions)
+        positive = ops.divide_no_nan(
+            ops.sum(share * log_one_plus_sum_exp(pull, axis=1)), ops.sum(share)
+        )
+
+        is_own = labels[:, None] == ops.arange(ops.shape(proxies)[0], dtype="int32")
+        push = ops.where(is_own, MASKED, similarity + (shift + copies)[:, None])
+        negative = ops.mean(log_one_plus_sum_exp(push, axis=0))
+        return positive + negative
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin, "alpha": self.alpha}

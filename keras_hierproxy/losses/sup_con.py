@@ -1,0 +1,71 @@
+"""Supervised contrastive loss."""
+
+import keras
+from keras import ops
+
+from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.losses.base import EmbeddingLoss
+from keras_hierproxy.ops import (
+    log_weights,
+    other_counts,
+    same_label,
+    weighted_mean,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class SupConLoss(EmbeddingLoss):
+    """A softmax over the other samples of the batch, averaged over the positives.
+
+    With d the distance of the geometry and T the temperature,
+
+        L = mean_i mean_{j != i: y_j = y_i}
+              -log( exp(-d_ij / T) / sum_{k != i} exp(-d_ik / T) )
+
+    over the samples i that have a positive. On the sphere d = 1 - s, which gives
+    the softmax of cosine similarities: Khosla et al., "Supervised Contrastive
+    Learning", NeurIPS 2020 (arXiv 2004.11362), the loss outside the logarithm.
+    It needs batches with several samples a class: `batches(sampler="balanced")`.
+
+    Args:
+        temperature: float; 0.1 as in the paper.
+        geometry: where embeddings live, `khp.geometry.Sphere()` by default. They
+            are projected to the sphere here; on another geometry they must be
+            points already.
+        name: str, the name in logs.
+
+    Example:
+
+    >>> embeddings = np.random.normal(size=(32, 16)).astype("float32")
+    >>> labels = np.random.randint(0, 10, size=32)
+    >>> loss = SupConLoss()(labels, embeddings)
+    """
+
+    def __init__(self, temperature=0.1, geometry=None, name="sup_con_loss"):
+        super().__init__(name)
+        self.temperature = temperature
+        self.geometry = Sphere() if geometry is None else geometry
+
+    def call(self, labels, embeddings, weights):
+        points = self.geometry.project(embeddings)
+        counts = other_counts(weights)
+        logits = -self.geometry.pairwise_distance(points) / self.temperature
+        log_sum = ops.logsumexp(logits + log_weights(counts), axis=1, keepdims=True)
+        positives = ops.where(same_label(labels), counts, 0.0)
+        num_positives = ops.sum(positives, axis=1)
+        losses = ops.divide_no_nan(
+            ops.sum(positives * (log_sum - logits), axis=1), num_positives
+        )
+        return weighted_mean(losses, ops.where(num_positives > 0, weights, 0.0))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "geometry": keras.saving.serialize_keras_object(self.geometry),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        geometry = keras.saving.deserialize_keras_object(config["geometry"])
+        return cls(**{**config, "geometry": geometry})

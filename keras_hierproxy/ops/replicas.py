@@ -1,0 +1,37 @@
+"""A batch spread over the replicas of a `tf.distribute` strategy, made whole.
+
+A metric-learning loss compares the samples of a batch with each other, so the
+mean of the replicas' losses is not the loss of the batch. `keras.ops` has no
+collective operation; on the TensorFlow backend the one needed is taken from the
+module that Keras itself has loaded. On JAX a batch is one array already.
+"""
+
+import sys
+
+import keras
+from keras import ops
+
+
+def _replica_context():
+    """TensorFlow's context of one of several replicas, or None."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    distribute = sys.modules["tensorflow"].distribute
+    context = distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return None
+    return context
+
+
+def num_replicas():
+    """How many replicas share the batch, 1 without a strategy."""
+    context = _replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def gather_replicas(*tensors):
+    """The tensors of all replicas, joined along the first axis, with gradients."""
+    context = _replica_context()
+    if context is None:
+        return tensors
+    return tuple(ops.cast(context.all_gather(x, axis=0), x.dtype) for x in tensors)

@@ -1,0 +1,82 @@
+"""Soft Orthogonal Proxies: proxies of different classes at right angles."""
+
+import keras
+from keras import ops
+
+from keras_hierproxy.ops import l2_normalize
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class SoftOrthogonality(keras.regularizers.Regularizer):
+    """Penalises proxies that are not orthogonal to each other.
+
+    With the C proxies in D dimensions normalised to rows of P,
+
+        R = strength * || P P^T - I ||_F^2
+
+    Saberi-Movahed et al., "Deep Metric Learning with Soft Orthogonal Proxies",
+    2023 (arXiv 2306.13055). The strength there was not at hand; choose it on
+    validation classes.
+
+    For C > D the C x C matrix is never formed: `|| P^T P ||_F^2 - C` is the same
+    number in O(C D^2) time and O(D^2) memory. And for C > D the penalty cannot fall
+    below `C^2 / D - C`, so that a strength tuned at 100 classes means nothing at
+    11,318. With `per_proxy=True` the penalty is the excess over that floor a proxy,
+
+        R = strength * (|| P P^T - I ||_F^2 - max(C^2 / D - C, 0)) / C
+
+    which is 0 at the best reachable proxies and of one scale for any C. Rows that
+    are zero (padding) count as absent.
+
+    Args:
+        strength: float >= 0.
+        per_proxy: bool, whether to scale so that a strength transfers across class
+            counts. Off by default, as the equation of the paper.
+
+    Example:
+
+    >>> regularizer = SoftOrthogonality(0.1, per_proxy=True)
+    >>> layer = khp.layers.Proxies(num_classes=100, regularizer=regularizer)
+    """
+
+    def __init__(self, strength, per_proxy=False):
+        if isinstance(strength, bool) or not isinstance(strength, (int, float)):
+            raise ValueError(f"`strength` must be a number. Received: {strength!r}.")
+        if strength < 0:
+            raise ValueError(f"`strength` must not be negative. Received: {strength}.")
+        self.strength = float(strength)
+        self.per_proxy = per_proxy
+
+    def __call__(self, proxies):
+        value = self.excess(proxies) if self.per_proxy else _penalty(proxies)[0]
+        return self.strength * value
+
+    def excess(self, proxies):
+        """The penalty over its floor, a proxy; 0 where no proxies do better.
+
+        Args:
+            proxies: float tensor `(C, D)`.
+
+        Returns:
+            Scalar tensor.
+        """
+        penalty, count = _penalty(proxies)
+        floor = ops.maximum(count * count / proxies.shape[1] - count, 0.0)
+        return (penalty - floor) / count
+
+    def get_config(self):
+        return {"strength": self.strength, "per_proxy": self.per_proxy}
+
+
+def _penalty(proxies):
+    """`|| P P^T - I ||_F^2` over the rows that are not zero, and their number."""
+    directions = l2_normalize(proxies)
+    num_proxies, dimension = proxies.shape
+    present = ops.sum(ops.square(directions), axis=1) > 0.5
+    count = ops.cast(ops.sum(ops.cast(present, "int32")), directions.dtype)
+    if num_proxies > dimension:
+        gram = ops.matmul(ops.transpose(directions), directions)
+        return ops.sum(ops.square(gram)) - count, count
+    gram = ops.matmul(directions, ops.transpose(directions))
+    identity = ops.diag(ops.cast(present, directions.dtype))
+    return ops.sum(ops.square(gram - identity)), count
