@@ -1,5 +1,58 @@
 """Data sets for retrieval, with nested labels and disjoint classes."""
 
+import difflib
+import pathlib
+
+from keras_hierproxy.datasets.augment import RandomAffine as RandomAffine
 from keras_hierproxy.datasets.batches import Batches as Batches
 from keras_hierproxy.datasets.dataset import RetrievalDataset as RetrievalDataset
 from keras_hierproxy.datasets.dataset import Splits as Splits
+from keras_hierproxy.datasets.directory import from_directory as from_directory
+from keras_hierproxy.datasets.images import ImageFiles as ImageFiles
+from keras_hierproxy.datasets.omniglot import load_omniglot as load_omniglot
+
+_NAMES = ("glyphs", "omniglot")
+
+
+def load(name, root=None, **options):
+    """Loads a data set by name.
+
+    Args:
+        name: `"glyphs"`, characters of many scripts rendered from matplotlib's
+            fonts, no files needed (`load_glyphs`); or `"omniglot"`, handwritten
+            ones (`load_omniglot`).
+        root: folder that holds the official files; for `"glyphs"` the one
+            that caches the rendered images.
+        **options: arguments of `load_glyphs` or `load_omniglot`.
+
+    Returns:
+        `Splits`: `train`, `validation` and `test`, whose classes are disjoint.
+
+    Raises:
+        ValueError: an unknown name.
+
+    Example:
+
+    ```python
+    import keras_hierproxy as khp
+
+    data = khp.datasets.load("glyphs")
+    data.train.num_classes
+    ```
+    """
+    if name == "glyphs":
+        # Rendering needs matplotlib, which nothing else here does.
+        from keras_hierproxy.datasets.glyphs import load_glyphs
+
+        return load_glyphs(cache_dir=root, **options)
+    if name == "omniglot":
+        return load_omniglot(root, **options)
+    raise ValueError(_unknown(name))
+
+
+def _unknown(name):
+    message = f"Unknown data set {name!r}. Known: {', '.join(_NAMES)}."
+    if pathlib.Path(name).is_dir():
+        return message + " Read a folder of images with `datasets.from_directory`."
+    close = difflib.get_close_matches(name, _NAMES, 1)
+    return message + (f" Did you mean {close[0]!r}?" if close else "")

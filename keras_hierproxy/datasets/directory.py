@@ -1,0 +1,193 @@
+"""Images in folders: a folder a class, nested folders for nested classes."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from keras_hierproxy.datasets.dataset import RetrievalDataset
+from keras_hierproxy.datasets.images import ImageFiles, check_file, read_all
+
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_COLOR_MODES = ("rgb", "grayscale")
+
+
+def from_directory(
+    path,
+    image_size=(224, 224),
+    color_mode="rgb",
+    split=(0.15, 0.15),
+    seed=0,
+    level_names=None,
+    min_images=2,
+    skip_bad=False,
+    memory_limit=2**30,
+):
+    """Reads a folder of folders of images.
+
+    The innermost folders are the finest classes, the folders around them the
+    coarser ones: `path/fruit/apple/gala/1.jpg` is an image of three levels. All
+    images lie at the same depth. Hidden files and files that are no images by
+    their suffix are passed over. Classes, and images in them, come in the order of
+    their names.
+
+    Every file is checked before this returns. If the decoded images take at most
+    `memory_limit` bytes, they are decoded now and kept. Otherwise only the header
+    and the end of each file are read now (some 0.1 ms each; a truncated file is
+    found, damage in the middle of one is not), and each batch decodes its images:
+    pass `workers` to `batches`.
+
+    Args:
+        path: the folder.
+        image_size: `(height, width)`, or one number for both. Images are turned
+            upright (EXIF), and resized and cropped around their centre, keeping
+            their proportions. Defaults to 224, which most pretrained backbones saw.
+        color_mode: `"rgb"` or `"grayscale"`.
+        split: shares `(validation, test)` of the classes to set aside, or `None`
+            for one data set of all, for example because training and test
+            images already lie in folders of their own.
+        seed: seed of the split.
+        level_names: a name for each level, finest first.
+        min_images: the least number of images in a class. Defaults to 2: an image
+            alone in its class has nothing that could be retrieved for it.
+        skip_bad: whether to leave out images that cannot be read, with a warning
+            that counts them, instead of raising.
+        memory_limit: bytes up to which the decoded images are kept in memory.
+            Defaults to 1 GiB, some 7,000 images of 224 pixels; while they are
+            split, twice as much is taken. 0 never keeps them.
+
+    Returns:
+        `Splits`, whose sets have disjoint classes; with `split=None` a
+        `RetrievalDataset`.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: no images, an empty folder, images at different depths, an
+            image that cannot be read, or a class of fewer than `min_images`.
+
+    Example:
+
+    ```python
+    import pathlib
+    import tempfile
+    import keras
+    import numpy as np
+    from keras_hierproxy.datasets import from_directory
+
+    root = pathlib.Path(tempfile.mkdtemp())
+    for name in ("fruit/apple", "fruit/pear", "drinks/milk", "drinks/juice"):
+        (root / name).mkdir(parents=True)
+        for i in range(2):
+            image = np.zeros((20, 20, 3))
+            keras.utils.save_img(root / name / f"{i}.png", image, scale=False)
+
+    data = from_directory(root, image_size=16, split=(0.25, 0.25))
+    data.train.class_names[1]  # names of the coarse level
+    ```
+    """
+    root = pathlib.Path(path)
+    image_size = _check_image_size(image_size)
+    if color_mode not in _COLOR_MODES:
+        raise ValueError(
+            f"color_mode must be one of {_COLOR_MODES}. Received: {color_mode!r}"
+        )
+    if split is not None and np.shape(split) != (2,):
+        raise ValueError(
+            "split must be two shares of the classes, (validation, test), or None. "
+            f"Received: {split!r}"
+        )
+
+    paths = _find_images(root)
+    images = ImageFiles(paths, image_size, color_mode)
+    keep = np.prod(images.shape) <= memory_limit
+    good, pixels = read_all(images.decode if keep else check_file, paths, skip_bad)
+    images = np.stack(pixels) if keep else images.subset(good)
+    paths = [paths[i] for i in good]
+
+    labels, class_names = _labels_of([p.relative_to(root).parent for p in paths])
+    _check_class_sizes(labels[:, 0], class_names[0], min_images)
+    data = RetrievalDataset(
+        images, labels, class_names, level_names, root.resolve().name, paths
+    )
+    return data if split is None else data.split(*split, seed=seed)
+
+
+def _check_image_size(image_size):
+    size = np.broadcast_to(image_size, 2) if np.size(image_size) in (1, 2) else None
+    if size is None or size.dtype.kind not in "iu" or size.min() < 1:
+        raise ValueError(
+            "image_size must be (height, width), or one number for both, positive "
+            f"integers. Received: {image_size!r}"
+        )
+    return tuple(int(side) for side in size)
+
+
+def _find_images(root):
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root}.")
+    _check_not_splits(root)
+    paths = []
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
+        images = sorted(
+            name
+            for name in files
+            if name[0] != "." and name.lower().endswith(_SUFFIXES)
+        )
+        if not images and not subfolders:
+            raise ValueError(
+                f"The folder {folder} holds no images ({', '.join(_SUFFIXES)}). "
+                "Pass a folder that holds a folder of images for each class."
+            )
+        paths += [pathlib.Path(folder, name) for name in images]
+    _check_depths(root, paths)
+    return paths
+
+
+def _check_depths(root, paths):
+    example = {len(path.relative_to(root).parts) - 1: path for path in paths}
+    if 0 in example:
+        raise ValueError(
+            f"{example[0]} lies directly in the folder given, outside any class. "
+            "Pass a folder that holds a folder of images for each class."
+        )
+    if len(example) > 1:
+        (low, one), *_, (high, other) = sorted(example.items())
+        raise ValueError(
+            "All images must lie at the same depth, one folder a level. Received "
+            f"{one} at depth {low} and {other} at depth {high}."
+        )
+
+
+def _check_not_splits(root):
+    names = {folder.name.lower() for folder in root.iterdir() if folder.is_dir()}
+    if len(names) > 1 and names <= _SPLIT_NAMES:
+        raise ValueError(
+            f"The folders {sorted(names)} in {root} look like a split, not like "
+            "classes. Pass each of them by itself, with split=None."
+        )
+
+
+def _labels_of(folders):
+    """Ids and names of every level, finest first, of relative class folders."""
+    levels = [
+        np.unique(["/".join(folder.parts[:depth]) for folder in folders], False, True)
+        for depth in range(len(folders[0].parts), 0, -1)
+    ]
+    names, ids = zip(*levels, strict=True)
+    return np.stack(ids, axis=1), [level.tolist() for level in names]
+
+
+def _check_class_sizes(labels, names, min_images):
+    counts = np.bincount(labels)
+    small = np.flatnonzero(counts < min_images)
+    if len(small):
+        raise ValueError(
+            f"{len(small)} of {len(names)} classes have fewer than "
+            f"min_images={min_images} images: "
+            + ", ".join(f"{names[i]} ({counts[i]})" for i in small[:5])
+            + (", ..." if len(small) > 5 else "")
+            + ". Remove them, or pass min_images=1 to keep them: an image alone in "
+            "its class is never found, and is left out of the metrics."
+        )
