@@ -1,0 +1,222 @@
+"""Exact nearest neighbours by cosine similarity, in bounded memory.
+
+faiss multiplies and selects; this module adds what an evaluation relies on: a
+query that never finds itself, ties by index, and blocks small enough that
+memory grows with the rows and not with their square.
+"""
+
+import faiss
+import numpy as np
+
+from keras_hierproxy.geometry import Sphere
+
+# What one block of queries may hold: rows, and neighbours (rows * k). The second
+# bounds the working memory to some 100 MB however deep the ranking goes.
+BLOCK_ROWS = 4096
+BLOCK_NEIGHBORS = 1 << 20
+
+
+def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutable)
+    """The `k` nearest gallery rows of every query.
+
+    The search is exact: it ranks by float32 similarity, so that only
+    similarities that differ by less than 1e-6 can change places. Ties go by
+    index, the smallest first, also where they straddle rank `k`; identical
+    gallery rows always tie.
+
+    Queries are searched in blocks of at most 4,096 rows and 2^20 neighbours.
+    Besides the data and the result, that takes some 100 MB, whatever the sizes.
+
+    Args:
+        queries: float array `(n, d)` of points of `geometry`. Memory-mapped
+            arrays are read block by block.
+        gallery: float array `(m, d)`. By default the queries themselves,
+            leave-one-out: a query does not retrieve its own row, but does
+            retrieve duplicates of it. An array passed here is searched in full.
+        k: int, how many neighbours: at most `m`, or `n - 1` in leave-one-out.
+        geometry: where the embeddings live. The default, `Sphere()`, compares
+            directions, so rows need not be normalised.
+
+    Returns:
+        `(indices, similarities)`, both `(n, k)`: rows of the gallery, int64,
+        most similar first, and their similarities, float32.
+
+    Raises:
+        ValueError: if a row holds NaN or infinity, if shapes do not fit, or if
+            the gallery has fewer than `k` rows to offer.
+
+    Example:
+
+    >>> points = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    >>> indices, similarities = knn(points, k=1)
+    >>> indices.ravel()
+    array([1, 0, 1])
+    >>> similarities.ravel()
+    array([0.8, 0.8, 0.6], dtype=float32)
+    """
+    search = NeighborSearch(queries, gallery, geometry)
+    search.check_k(k)
+    n = len(search.queries)
+    indices = np.empty((n, k), dtype="int64")
+    similarities = np.empty((n, k), dtype="float32")
+    for rows, _ in query_blocks(np.full(n, k)):
+        indices[rows], similarities[rows] = search(rows, k)
+    return indices, similarities
+
+
+class NeighborSearch:
+    """Nearest neighbours of `queries` in `gallery`, asked for block by block.
+
+    Input is checked and the gallery prepared once, here; see `knn` for the
+    arguments and the conventions.
+    """
+
+    def __init__(self, queries, gallery, geometry):
+        self.queries = _check_embeddings(queries, "queries")
+        self.leave_one_out = gallery is None
+        if self.leave_one_out:
+            gallery = self.queries
+        else:
+            gallery = _check_embeddings(gallery, "gallery")
+        if gallery.shape[1] != self.queries.shape[1]:
+            raise ValueError(
+                "queries and gallery must have the same number of dimensions. "
+                f"Received: queries of shape {self.queries.shape}, gallery of "
+                f"shape {gallery.shape}. Embed both with the same model."
+            )
+        self.geometry = geometry
+        self.num_available = len(gallery) - int(self.leave_one_out)
+        _, vectors = geometry.search_vectors(self.queries[:0], gallery)
+        vectors = np.ascontiguousarray(vectors)
+        # Identical rows are searched once and fanned out afterwards: a collapsed
+        # embedding stays fast, and rounding cannot order its rows at random.
+        self.members, self.starts, self.counts = _group_identical(vectors)
+        if len(self.starts) < len(vectors):
+            vectors = vectors[self.members[self.starts]]
+        self.vectors = vectors
+
+    def check_k(self, k):
+        """Raises unless `k` neighbours can be had, before any time is spent."""
+        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+            raise ValueError(f"k must be a positive integer. Received: k={k!r}.")
+        if k > self.num_available:
+            scope = (
+                f"leave-one-out over {len(self.queries)} rows offers each query"
+                if self.leave_one_out
+                else "the gallery has"
+            )
+            raise ValueError(
+                f"k={k} is larger than the gallery: {scope} {self.num_available} "
+                "row(s). Pass a smaller k or a larger gallery."
+            )
+
+    def __call__(self, rows, k):
+        """The `k` nearest neighbours of the queries `rows`, as in `knn`."""
+        vectors, _ = self.geometry.search_vectors(self.queries[rows], self.queries[:0])
+        if not self.leave_one_out:
+            return self._nearest(vectors, k, fetch=k + 1)
+        indices, similarities = self._nearest(vectors, k + 1, fetch=k + 2)
+        others = indices != rows[:, None]
+        # A query that more than k identical rows precede is not in its own list.
+        others[others.all(axis=1), -1] = False
+        shape = len(rows), k
+        return indices[others].reshape(shape), similarities[others].reshape(shape)
+
+    def _nearest(self, vectors, k, fetch):
+        """The `k` best rows by (similarity, index), from `fetch` distinct ones.
+
+        faiss picks any of those that tie at the last place, so one place more
+        than needed is fetched, and where the tie reaches that too, twice as many.
+        """
+        fetch = min(fetch, len(self.vectors))
+        similarities, groups = faiss.knn(
+            vectors, self.vectors, fetch, faiss.METRIC_INNER_PRODUCT
+        )
+        counts = np.minimum(self.counts[groups], k)
+        rank_k = (counts.cumsum(axis=1) >= k).argmax(axis=1)
+        similarity_k = similarities[np.arange(len(groups)), rank_k]
+        counts[similarities < similarity_k[:, None]] = 0
+        cut_off = np.flatnonzero(similarity_k == similarities[:, -1])
+        indices, similarities = self._fan_out(groups, similarities, counts, k)
+        if fetch < len(self.vectors):
+            for block, deeper in query_blocks(np.full(len(cut_off), 2 * fetch)):
+                rows = cut_off[block]
+                indices[rows], similarities[rows] = self._nearest(
+                    vectors[rows], k, deeper
+                )
+        return indices, similarities
+
+    def _fan_out(self, groups, similarities, counts, k):
+        """The first `counts` rows of every group, ties by index, cut at `k`."""
+        lengths = counts.ravel()
+        ends = lengths.cumsum()
+        within = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+        indices = self.members[np.repeat(self.starts[groups], lengths) + within]
+        similarities = np.repeat(similarities, lengths)
+        per_query = counts.sum(axis=1)
+        query = np.repeat(np.arange(len(groups)), per_query)
+
+        same = (similarities[1:] == similarities[:-1]) & (query[1:] == query[:-1])
+        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+        by_index = np.lexsort((indices[tied], -similarities[tied], query[tied]))
+        indices[tied] = indices[tied[by_index]]
+
+        best = (per_query.cumsum() - per_query)[:, None] + np.arange(k)
+        return indices[best], similarities[best]
+
+
+def query_blocks(depths):
+    """Cuts queries that want `depths` (n,) neighbours into blocks of bounded size.
+
+    Deep queries come first and share blocks: those of one giant class cost the
+    others nothing.
+
+    Yields:
+        `(rows, k)`: indices of queries, and the greatest depth among them.
+    """
+    order = np.argsort(-depths, kind="stable")
+    start = 0
+    while start < len(order):
+        k = int(depths[order[start]])
+        rows = order[start : start + min(BLOCK_ROWS, max(1, BLOCK_NEIGHBORS // k))]
+        yield rows, k
+        start += len(rows)
+
+
+def _group_identical(vectors):
+    """Groups rows that are equal bit for bit.
+
+    Returns:
+        `(members, starts, counts)`: row indices, group after group and ascending
+        within each; where each group starts in `members`; and its size.
+    """
+    num_bytes = vectors.shape[1] * vectors.itemsize
+    order = np.argsort(vectors.view(f"V{num_bytes}").ravel(), kind="stable")
+    # Comparing whole rows only where the first component agrees saves copies.
+    same = vectors[order[1:], 0] == vectors[order[:-1], 0]
+    pairs = np.flatnonzero(same)
+    same[pairs] = (vectors[order[pairs + 1]] == vectors[order[pairs]]).all(axis=1)
+    if not same.any():
+        rows = np.arange(len(vectors))
+        return rows, rows, np.ones_like(rows)
+    starts = np.flatnonzero(np.append(True, ~same))
+    return order, starts, np.diff(starts, append=len(vectors))
+
+
+def _check_embeddings(x, name):
+    x = np.asarray(x)
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(
+            f"{name} must be a non-empty array of shape (rows, dimensions). "
+            f"Received: an array of shape {x.shape}."
+        )
+    # Extremes propagate NaN and infinity, and take no (rows, dimensions) mask.
+    finite = np.isfinite(x.max(axis=1)) & np.isfinite(x.min(axis=1))
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        raise ValueError(
+            f"{name} must be finite. Received: NaN or infinity in {len(bad)} of "
+            f"{len(x)} rows, the first of them row {bad[0]}. Did training diverge? "
+            "Lower the learning rate, or drop these rows and their labels."
+        )
+    return x

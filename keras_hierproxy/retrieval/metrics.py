@@ -1,0 +1,135 @@
+"""Retrieval metrics, one function each: numbers per query from who its neighbours are.
+
+All take `relevance`, bool `(n, m)`: is the j-th nearest neighbour of query i a
+positive, that is, of the query's class? And `num_positives`, int `(n,)`: how many
+positives the gallery holds for it (R), itself not counted. A query without any has
+no score: its value is NaN, and a mean is taken over the others.
+
+Example:
+
+>>> indices, _ = knn(embeddings, k=8)
+>>> relevance = labels[indices] == labels[:, None]
+>>> recall = recall_at_k(relevance, count_positives(labels), k=8)
+>>> np.nanmean(recall)
+"""
+
+import numpy as np
+
+
+def count_positives(query_labels, gallery_labels=None):
+    """How many rows of the gallery share each query's label.
+
+    Args:
+        query_labels: int array `(n,)`.
+        gallery_labels: int array `(m,)`. By default the gallery is the queries
+            themselves, and a query does not count as its own positive.
+
+    Returns:
+        int64 array `(n,)`.
+
+    Example:
+
+    >>> count_positives(np.array([7, 7, 7, 2]))
+    array([2, 2, 2, 0])
+    """
+    counted = query_labels if gallery_labels is None else gallery_labels
+    classes, counts = np.unique(counted, return_counts=True)
+    place = np.searchsorted(classes, query_labels).clip(max=len(classes) - 1)
+    found = np.where(classes[place] == query_labels, counts[place], 0)
+    return found - 1 if gallery_labels is None else found
+
+
+def recall_at_k(relevance, num_positives, k):
+    """Recall@K as the metric-learning papers use it: is a positive among the first K?
+
+    Args:
+        relevance: bool array `(n, m)` with `m >= k`.
+        num_positives: int array `(n,)`.
+        k: int.
+
+    Returns:
+        float64 array `(n,)` of 0, 1, or NaN for a query without positives.
+    """
+    relevance, num_positives = _check(relevance, num_positives, k)
+    return _or_nan(relevance[:, :k].any(axis=1), num_positives)
+
+
+def precision_at_1(relevance, num_positives):
+    """Is the nearest neighbour a positive? The same number as Recall@1.
+
+    Args:
+        relevance: bool array `(n, m)` with `m >= 1`.
+        num_positives: int array `(n,)`.
+
+    Returns:
+        float64 array `(n,)` of 0, 1, or NaN for a query without positives.
+    """
+    return recall_at_k(relevance, num_positives, 1)
+
+
+def r_precision(relevance, num_positives):
+    """The share of positives among the first R neighbours, R the number of positives.
+
+    From "A Metric Learning Reality Check" (Musgrave et al., ECCV 2020).
+
+    Args:
+        relevance: bool array `(n, m)` with `m >= num_positives.max()`.
+        num_positives: int array `(n,)`.
+
+    Returns:
+        float64 array `(n,)` in [0, 1], NaN for a query without positives.
+    """
+    hits, num_positives = _hits_within_r(relevance, num_positives)
+    return _or_nan(hits.sum(axis=1) / np.maximum(num_positives, 1), num_positives)
+
+
+def map_at_r(relevance, num_positives):
+    """MAP@R: R-Precision that also rewards positives for coming early.
+
+    `1/R sum_{i=1..R} P(i) rel(i)`, with P(i) the precision among the first i and
+    rel(i) 1 where the i-th neighbour is a positive. From "A Metric Learning
+    Reality Check" (Musgrave et al., ECCV 2020).
+
+    Args:
+        relevance: bool array `(n, m)` with `m >= num_positives.max()`.
+        num_positives: int array `(n,)`.
+
+    Returns:
+        float64 array `(n,)` in [0, 1], NaN for a query without positives.
+    """
+    hits, num_positives = _hits_within_r(relevance, num_positives)
+    precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    total = np.sum(precision, axis=1, where=hits)
+    return _or_nan(total / np.maximum(num_positives, 1), num_positives)
+
+
+def _hits_within_r(relevance, num_positives):
+    deepest = np.max(num_positives, initial=0)
+    relevance, num_positives = _check(relevance, num_positives, deepest)
+    within = np.arange(deepest) < num_positives[:, None]
+    return relevance[:, :deepest] & within, num_positives
+
+
+def _or_nan(values, num_positives):
+    return np.where(num_positives > 0, values, np.nan)
+
+
+def _check(relevance, num_positives, depth):
+    relevance, num_positives = np.asarray(relevance), np.asarray(num_positives)
+    if relevance.dtype != bool or relevance.ndim != 2:
+        raise ValueError(
+            "relevance must be a bool array of shape (queries, neighbours). "
+            f"Received: {relevance.dtype} of shape {relevance.shape}. "
+            "Pass labels[indices] == labels[:, None]."
+        )
+    if num_positives.shape != relevance.shape[:1]:
+        raise ValueError(
+            "num_positives must hold one number per row of relevance. Received: "
+            f"shape {num_positives.shape} for relevance of shape {relevance.shape}."
+        )
+    if relevance.shape[1] < depth:
+        raise ValueError(
+            f"relevance must reach {depth} neighbours deep for this metric. "
+            f"Received: shape {relevance.shape}. Pass knn a k of at least {depth}."
+        )
+    return relevance, num_positives
