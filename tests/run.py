@@ -81,7 +81,8 @@ def print_summary(outcomes):
             print(f"FAILED on {outcome.backend}: {failure}")
     print(f"{'backend':<12}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for o in outcomes:
-        print(f"{o.backend:<12}{o.passed:>8}{o.failed:>8}{o.skipped:>8}{o.seconds:>9.0f}")
+        counts = f"{o.passed:>8}{o.failed:>8}{o.skipped:>8}"
+        print(f"{o.backend:<12}{counts}{o.seconds:>9.0f}")
 
 
 def main(arguments):
