@@ -6,7 +6,12 @@ import keras
 from keras import ops
 
 from keras_hierproxy.losses.base import ProxyLoss
-from keras_hierproxy.ops import cosine_similarity, cross_entropy, weighted_mean
+from keras_hierproxy.ops import (
+    center_similarity,
+    cosine_similarity,
+    cross_entropy,
+    weighted_mean,
+)
 
 # Keeps the gradient of the sine finite where embedding and proxy coincide;
 # 1 - s^2 has no smaller steps than this in float32.
@@ -100,4 +105,4 @@ class SubCenterArcFaceLoss(ArcFaceLoss):
         super().__init__(margin, scale, proxies, name)
 
     def cosines(self, embeddings, proxies):
-        return ops.max(cosine_similarity(embeddings, proxies), axis=-1)
+        return ops.max(center_similarity(embeddings, proxies), axis=-1)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_hierproxy.losses.base import ProxyLoss
-from keras_hierproxy.ops import cosine_similarity, cross_entropy, weighted_mean
+from keras_hierproxy.ops import center_similarity, cross_entropy, weighted_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -53,7 +53,7 @@ class SoftTripleLoss(ProxyLoss):
         self.margin = margin
 
     def value(self, labels, embeddings, weights, proxies):
-        to_centers = cosine_similarity(embeddings, proxies)
+        to_centers = center_similarity(embeddings, proxies)
         assignment = ops.softmax(to_centers / self.gamma, axis=-1)
         logits = self.scale * ops.sum(assignment * to_centers, axis=-1)
         own = ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]

@@ -9,5 +9,6 @@ from keras_hierproxy.ops.reductions import log_weights as log_weights
 from keras_hierproxy.ops.reductions import weighted_mean as weighted_mean
 from keras_hierproxy.ops.replicas import gather_replicas as gather_replicas
 from keras_hierproxy.ops.replicas import num_replicas as num_replicas
+from keras_hierproxy.ops.similarity import center_similarity as center_similarity
 from keras_hierproxy.ops.similarity import cosine_similarity as cosine_similarity
 from keras_hierproxy.ops.similarity import l2_normalize as l2_normalize

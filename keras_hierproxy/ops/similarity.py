@@ -8,8 +8,10 @@ EPSILON = 1e-12
 
 
 def inverse_norm(x):
-    """`1 / max(|x|, sqrt(EPSILON))` along the last axis, shape `x.shape[:-1] + (1,)`."""
-    return ops.rsqrt(ops.maximum(ops.sum(ops.square(x), -1, keepdims=True), EPSILON))
+    """`1 / |x|` along the last axis, shape `x.shape[:-1] + (1,)`; 0 for zero vectors."""
+    squared = ops.sum(ops.square(x), -1, keepdims=True)
+    present = squared > EPSILON
+    return ops.where(present, ops.rsqrt(ops.where(present, squared, 1.0)), 0.0)
 
 
 def l2_normalize(x):
@@ -47,3 +49,18 @@ def cosine_similarity(x, proxies, scale=1.0):
     product = ops.matmul(scale * l2_normalize(x), ops.transpose(flat))
     similarity = product * ops.transpose(inverse_norm(flat))
     return ops.reshape(similarity, (-1, *ops.shape(proxies)[:-1]))
+
+
+def center_similarity(x, centers):
+    """Cosine similarities of embeddings to the centers of each class.
+
+    Args:
+        x: float tensor `(b, d)`.
+        centers: float tensor `(c, k, d)`, or `(c, d)` with one center a class.
+
+    Returns:
+        Tensor `(b, c, k)`, `(b, c, 1)` with one center a class.
+    """
+    if len(centers.shape) == 2:
+        centers = ops.expand_dims(centers, 1)
+    return cosine_similarity(x, centers)
