@@ -232,7 +232,40 @@ class RetrievalDataset:
         drop_remainder=False,
         workers=0,
     ):
-        """Batches for `fit`: see `keras_hierproxy.datasets.Batches`."""
+        """Batches `(images, labels)` for `fit`, labels those of the finest level.
+
+        What a batch holds depends on `seed`, the epoch and its place in the epoch,
+        and on nothing else: see `keras_hierproxy.datasets.Batches`.
+
+        Args:
+            batch_size: images a batch. Defaults to 128.
+            sampler: `"random"`, or `"balanced"`: `images_per_class` images of each
+                of `batch_size // images_per_class` classes.
+            images_per_class: for the balanced sampler. Defaults to 2, the least
+                that gives every image a positive.
+            seed: non-negative integer.
+            augment: callable `(images, rng) -> images` on a batch, as
+                `RandomAffine()`, or `None`.
+            shuffle: whether the random sampler draws a new order each epoch.
+            drop_remainder: whether to leave out a smaller last batch.
+            workers: threads that make the next batches while the model trains;
+                worth it where images are decoded from files.
+
+        Returns:
+            A `keras.utils.PyDataset` of images `(B, H, W, C)` and labels `int32`
+            `(B,)`.
+
+        Example:
+
+        ```python
+        import numpy as np
+        from keras_hierproxy.datasets import RetrievalDataset
+
+        images = np.zeros((8, 4, 4, 1), "uint8")
+        data = RetrievalDataset(images, [0, 0, 1, 1, 2, 2, 3, 3])
+        images, labels = data.batches(4, sampler="balanced")[0]
+        ```
+        """
         return Batches(
             self.images,
             self.labels[:, 0],
