@@ -1,9 +1,22 @@
 """Hierarchical proxy-based metric learning for Keras 3."""
 
+import importlib
+
+from keras_hierproxy import callbacks as callbacks
 from keras_hierproxy import geometry as geometry
 from keras_hierproxy import layers as layers
 from keras_hierproxy import losses as losses
+from keras_hierproxy import models as models
 from keras_hierproxy import ops as ops
+from keras_hierproxy import optimizers as optimizers
 from keras_hierproxy import regularizers as regularizers
+from keras_hierproxy import retrieval as retrieval
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    # Data sets are for those who use ours; nothing in them is saved in a model.
+    if name == "datasets":
+        return importlib.import_module(f"keras_hierproxy.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

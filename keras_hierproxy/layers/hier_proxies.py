@@ -123,6 +123,9 @@ class HierProxies(Proxies):
         """Bool scalar tensor: whether there is a hierarchy yet."""
         return ops.convert_to_tensor(self.ready) > 0
 
+    def proxy_variables(self):
+        return [self.proxies, *self.coarse_proxies]
+
     def level_proxies(self, level):
         """The proxies `(level_sizes[level - 1], d)` of a coarse level, 1 upwards."""
         rows = self.level_sizes[level - 1]

@@ -89,6 +89,10 @@ class Proxies(keras.layers.Layer):
         shape = (self.num_classes, self.centers_per_class, rows.shape[-1])
         return ops.reshape(rows, shape)
 
+    def proxy_variables(self):
+        """The trainable proxies of all levels, a list of variables."""
+        return [self.proxies]
+
     def _add_proxies(self, name, rows, dimension, initializer=None, regularized=True):
         initializer = initializer or self.initializer
         padding = -rows % _shards()

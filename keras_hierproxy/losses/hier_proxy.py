@@ -1,8 +1,8 @@
 """Hierarchical Proxy-based Loss (HPL)."""
 
 import keras
-
 from keras import ops
+
 from keras_hierproxy.layers.hier_proxies import HierProxies
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.losses.arcface import ArcFaceLoss, SubCenterArcFaceLoss
@@ -86,7 +86,7 @@ class HierProxyLoss(ProxyLoss):
         return self.base.value(labels, embeddings, weights, proxies)
 
     def variables_read(self, layer):
-        return [layer.proxies, *layer.coarse_proxies]
+        return layer.proxy_variables()
 
     def check_layer(self, layer):
         super().check_layer(layer)

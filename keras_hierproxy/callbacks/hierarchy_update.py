@@ -1,0 +1,64 @@
+"""Learns the hierarchy of proxies while they are trained."""
+
+import keras
+
+from keras_hierproxy.layers import HierProxies
+
+
+class HierarchyUpdate(keras.callbacks.Callback):
+    """Refreshes the learned hierarchies of a model every few epochs.
+
+    At the beginning of epoch `warmup_epochs` (counted from 0) and of every
+    `every`-th epoch after it, each `khp.layers.HierProxies` that learns its
+    hierarchy clusters its proxies anew (see `HierProxies.refresh`). Until then the
+    coarse terms of `HierProxyLoss` are off. `EmbeddingModel.fit` and
+    `ImageEmbedder.fit` add this callback where it is missing and needed.
+
+    Args:
+        warmup_epochs: int, epochs before the first refresh: proxies that have not
+            moved yet have no structure to find. 2 by default.
+        every: int, epochs between refreshes; 2 by default.
+        seed: int, of k-means; the epoch is added to it.
+
+    Raises:
+        ValueError: at the start of training, if the model has no hierarchy to
+            learn.
+
+    Example:
+
+    >>> model.fit(x, y, epochs=10, callbacks=[HierarchyUpdate(warmup_epochs=1)])
+    """
+
+    def __init__(self, warmup_epochs=2, every=2, seed=0):
+        super().__init__()
+        if warmup_epochs < 0 or every < 1:
+            raise ValueError(
+                "`warmup_epochs` must be at least 0 and `every` at least 1. Received: "
+                f"warmup_epochs={warmup_epochs}, every={every}."
+            )
+        self.warmup_epochs = warmup_epochs
+        self.every = every
+        self.seed = seed
+
+    def on_train_begin(self, logs=None):
+        if not learned_hierarchies(self.model):
+            raise ValueError(
+                f"HierarchyUpdate found no hierarchy to learn in {self.model.name!r}. "
+                "Build the model with `khp.layers.HierProxies` and no taxonomy, or "
+                "leave the callback out."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        since = epoch - self.warmup_epochs
+        if since >= 0 and since % self.every == 0:
+            for layer in learned_hierarchies(self.model):
+                layer.refresh(seed=self.seed + epoch)
+
+
+def learned_hierarchies(model):
+    """The `HierProxies` layers of a model that learn their hierarchy."""
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, HierProxies) and layer.learned
+    ]

@@ -1,0 +1,37 @@
+"""The small convolutional backbone."""
+
+import keras
+
+
+def conv4(image_shape=(32, 32, 1), filters=64):
+    """Conv-4: four blocks of 3x3 convolution, batch normalisation, ReLU, max pooling.
+
+    The standard small backbone of metric and few-shot learning (Vinyals et al.,
+    "Matching Networks", 2016), small enough to train on a CPU. It scales pixels
+    itself.
+
+    Args:
+        image_shape: `(height, width, channels)`, height and width at least 16.
+        filters: int, channels of each block; 64 as in the paper.
+
+    Returns:
+        A `keras.Model` from images `(batch, height, width, channels)` with values
+        in [0, 255] to feature maps `(batch, height // 16, width // 16, filters)`.
+
+    Example:
+
+    >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=100)
+    """
+    if len(image_shape) != 3 or min(image_shape[:2]) < 16:
+        raise ValueError(
+            "`image_shape` must be (height, width, channels), height and width at "
+            f"least 16. Received: image_shape={image_shape}."
+        )
+    inputs = keras.Input(image_shape)
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    for _ in range(4):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+        x = keras.layers.MaxPooling2D()(x)
+    return keras.Model(inputs, x, name="conv4")

@@ -1,0 +1,153 @@
+"""One learning rate for each part of a metric-learning model."""
+
+import keras
+
+from keras_hierproxy.layers import Proxies
+
+
+def grouped(
+    model,
+    backbone=1e-5,
+    head=1e-4,
+    proxies=1e-2,
+    latent=5e-4,
+    weight_decay=1e-4,
+    clipvalue=None,
+    schedule=None,
+    warmup_steps=0,
+):
+    """AdamW with a learning rate for each group of a model's variables.
+
+    Proxies see few gradients, a class's only from its own samples, and need a
+    rate orders of magnitude above that of a pretrained backbone. The groups are
+    `model.backbone`, the layers of proxies, those of latent proxies, and the head:
+    all else.
+
+    Args:
+        model: a built `EmbeddingModel`, `ImageEmbedder` or other `keras.Model`. A
+            model without a `backbone` attribute has no backbone group.
+        backbone: float, its learning rate; 1e-5 suits fine-tuning, 1e-3 training
+            from scratch.
+        head: float, the learning rate of pooling, embedding and other layers.
+        proxies: float, the learning rate of `Proxies` and `HierProxies`.
+        latent: float, the learning rate of latent proxies; 50 times the
+            backbone's, as in the published runs of HIER.
+        weight_decay: float, decoupled, of all groups; 1e-4.
+        clipvalue: float, at which gradients are clipped elementwise, or None.
+        schedule: a `keras.optimizers.schedules.LearningRateSchedule` of factors
+            that multiply all rates, such as `CosineDecay(1.0, decay_steps=1000)`;
+            None keeps them constant.
+        warmup_steps: int, for how many steps the backbone's weights stand still
+            while the rest catches up. (Its batch statistics still move.)
+
+    Returns:
+        A `keras.optimizers.MultiOptimizer`.
+
+    Raises:
+        ValueError: if the model is not built, or if variables of two groups share
+            a path.
+
+    Example:
+
+    >>> optimizer = khp.optimizers.grouped(model, backbone=1e-3, head=1e-3)
+    >>> model.compile(optimizer, loss=khp.losses.ProxyAnchorLoss())
+    """
+    rates = {"backbone": backbone, "head": head, "proxies": proxies, "latent": latent}
+    frozen_steps = {"backbone": warmup_steps}
+    optimizers = {
+        group: keras.optimizers.AdamW(
+            _learning_rate(rate, schedule, frozen_steps.get(group, 0)),
+            weight_decay=weight_decay,
+            clipvalue=clipvalue,
+            name=f"{group}_adamw",
+        )
+        for group, rate in rates.items()
+    }
+    paths = _paths_by_group(model)
+    # Exact paths, not callables or patterns, survive saving.
+    optimizer_map = {
+        path: optimizers[group]
+        for group, group_paths in paths.items()
+        for path in group_paths
+        if group != "head"
+    }
+    return keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(optimizers["head"], optimizer_map)
+    )
+
+
+def default_optimizer(model, pretrained):
+    """What `compile(optimizer="auto")` means.
+
+    `grouped` at its own rates for a pretrained backbone; at 1e-3 for backbone and
+    head where everything is trained from scratch.
+    """
+    if pretrained:
+        return grouped(model)
+    return grouped(model, backbone=1e-3, head=1e-3)
+
+
+@keras.saving.register_keras_serializable(package="keras_hierproxy")
+class GroupRate(keras.optimizers.schedules.LearningRateSchedule):
+    """A group's rate: 0 for its frozen steps, then `rate * schedule(step)`."""
+
+    def __init__(self, rate, schedule=None, frozen_steps=0):
+        self.rate = rate
+        self.schedule = schedule
+        self.frozen_steps = frozen_steps
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        factor = 1.0 if self.schedule is None else self.schedule(step)
+        moving = keras.ops.cast(step >= self.frozen_steps, "float32")
+        return moving * self.rate * factor
+
+    def get_config(self):
+        return {
+            "rate": self.rate,
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "frozen_steps": self.frozen_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(**{**config, "schedule": schedule})
+
+
+def _learning_rate(rate, schedule, frozen_steps):
+    if schedule is None and not frozen_steps:
+        return rate
+    return GroupRate(rate, schedule, frozen_steps)
+
+
+def _paths_by_group(model):
+    if not model.built:
+        raise ValueError(
+            "`grouped` needs a built model, to know its variables. Call "
+            f"{model.name!r} on a batch first."
+        )
+    group_of = {}
+    backbone = getattr(model, "backbone", None)
+    for variable in [] if backbone is None else backbone.variables:
+        group_of[id(variable)] = "backbone"
+    for layer in model._flatten_layers():
+        if isinstance(layer, Proxies):
+            group_of.update((id(v), "proxies") for v in layer.variables)
+    paths = {"backbone": set(), "head": set(), "proxies": set()}
+    for variable in model.variables:
+        paths[group_of.get(id(variable), "head")].add(variable.path)
+    _check_disjoint(paths)
+    return paths
+
+
+def _check_disjoint(paths):
+    seen = {}
+    for group, group_paths in paths.items():
+        for path in group_paths:
+            if path in seen:
+                raise ValueError(
+                    f"Variables of the {seen[path]} and of the {group} share the path "
+                    f"{path!r}. Give the layers names of their own."
+                )
+            seen[path] = group
