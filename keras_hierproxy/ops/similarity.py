@@ -2,13 +2,13 @@
 
 from keras import ops
 
-# Below this squared norm a vector counts as zero: its direction, and the
-# gradient of its direction, are then 0 rather than NaN.
+# Up to this squared norm a vector counts as zero: its direction, and the
+# gradient of its direction, are then 0 rather than NaN or huge.
 EPSILON = 1e-12
 
 
 def inverse_norm(x):
-    """`1 / |x|` along the last axis, shape `x.shape[:-1] + (1,)`; 0 for zero vectors."""
+    """`1 / |x|` over the last axis, kept with size 1; 0 for zero vectors."""
     squared = ops.sum(ops.square(x), -1, keepdims=True)
     present = squared > EPSILON
     return ops.where(present, ops.rsqrt(ops.where(present, squared, 1.0)), 0.0)
