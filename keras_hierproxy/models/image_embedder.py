@@ -111,16 +111,14 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
     def from_config(cls, config):
         config = dict(config)
         config["geometry"] = keras.saving.deserialize_keras_object(config["geometry"])
-        saved = config.pop("proxies")
-        if isinstance(saved, dict):
-            same_classes = saved["config"]["num_classes"] == config["num_classes"]
-            saved = keras.saving.deserialize_keras_object(saved)
-        else:
-            same_classes = False
-        embedder = super().from_config(
-            {**config, "proxies": saved if same_classes else None}
-        )
-        embedder.fresh_proxies = not same_classes
+        # A layer where `from_preset` was given one, else what was saved.
+        proxies = config.pop("proxies")
+        fresh = not isinstance(proxies, dict)
+        if not fresh:
+            fresh = proxies["config"]["num_classes"] != config["num_classes"]
+            proxies = None if fresh else keras.saving.deserialize_keras_object(proxies)
+        embedder = super().from_config({**config, "proxies": proxies})
+        embedder.fresh_proxies = fresh
         return embedder
 
     @classmethod
