@@ -109,6 +109,7 @@ class Batches(keras.utils.PyDataset):
         self._remaining -= 1
         if not self.threads:
             return self._make(self.epoch, index)
+        self.indices(self.epoch)  # drawn once, here, not on every thread
         if self._prefetcher is None:
             self._prefetcher = Prefetcher(self._make, len(self), self.threads)
         return self._prefetcher.get(self.epoch, index)
@@ -161,17 +162,13 @@ class Batches(keras.utils.PyDataset):
         return np.split(order, range(self.batch_size, size, self.batch_size))
 
     def _draw_balanced(self, rng):
-        members = np.split(
-            np.argsort(self.labels, kind="stable"),
-            np.cumsum(np.bincount(self.labels))[:-1],
-        )
         classes_per_batch = self.batch_size // self.images_per_class
-        classes = deal(rng, len(members), len(self), classes_per_batch)
-        order = np.empty((*classes.shape, self.images_per_class), int)
-        for class_id in np.unique(classes):
-            member, turns = members[class_id], classes == class_id
+        members = _positions_by_id(self.labels)
+        classes = deal(rng, len(members), len(self), classes_per_batch).ravel()
+        order = np.empty((len(classes), self.images_per_class), int)
+        for member, turns in zip(members, _positions_by_id(classes), strict=False):
             order[turns] = member[
-                deal(rng, len(member), turns.sum(), self.images_per_class)
+                deal(rng, len(member), len(turns), self.images_per_class)
             ]
         return list(order.reshape(len(self), -1))
 
@@ -231,6 +228,11 @@ def deal(rng, size, hands, hand_size):
             deck = np.concatenate([deck, fresh[~held], fresh[held]])
         hand[:], deck = deck[:hand_size], deck[hand_size:]
     return dealt
+
+
+def _positions_by_id(ids):
+    """For each id from 0 to the largest, where it stands."""
+    return np.split(np.argsort(ids, kind="stable"), np.cumsum(np.bincount(ids))[:-1])
 
 
 def _check_int(argument, value, least):
