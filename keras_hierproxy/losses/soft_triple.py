@@ -54,7 +54,10 @@ class SoftTripleLoss(ProxyLoss):
 
     def value(self, labels, embeddings, weights, proxies):
         to_centers = center_similarity(embeddings, proxies)
-        assignment = ops.softmax(to_centers / self.gamma, axis=-1)
+        # `ops.softmax` would warn of an axis of size 1, which one center a class has.
+        affinity = to_centers / self.gamma
+        total = ops.logsumexp(affinity, axis=-1, keepdims=True)
+        assignment = ops.exp(affinity - total)
         logits = self.scale * ops.sum(assignment * to_centers, axis=-1)
         own = ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
         target = own - self.scale * self.margin
