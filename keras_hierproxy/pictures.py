@@ -1,0 +1,134 @@
+"""Pictures of a run: recall over the epochs, queries with their neighbours."""
+
+import textwrap
+
+import numpy as np
+
+from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.retrieval import knn
+
+# Colour-blind safe: right, near miss, wrong, neither.
+RIGHT, NEAR, WRONG, PLAIN = "#1b7837", "#e08214", "#b2182b", "#444444"
+
+
+def plot_recall(history, path, level_names=("class",), prefix="val_"):
+    """Draws Recall@K after each epoch, a panel for each level of the labels.
+
+    Args:
+        history: dict of lists, as `fit(...).history`, with the names that
+            `khp.callbacks.RetrievalEvaluation` logs.
+        path: where to write the picture; its ending gives the format.
+        level_names: names of the levels, finest first.
+        prefix: that of the callback.
+    """
+    from matplotlib.figure import Figure
+
+    levels = [
+        (title, _recalls(history, f"{prefix}level{level}_" if level else prefix))
+        for level, title in enumerate(level_names)
+    ]
+    levels = [(title, recalls) for title, recalls in levels if recalls]
+    figure = Figure(figsize=(1 + 4 * len(levels), 3.4), layout="constrained")
+    for axes, (title, recalls) in zip(
+        figure.subplots(1, len(levels), squeeze=False)[0], levels, strict=True
+    ):
+        for shade, (k, values) in zip(
+            np.linspace(1.0, 0.35, len(recalls)), recalls.items(), strict=True
+        ):
+            epochs = np.arange(1, len(values) + 1)
+            axes.plot(epochs, values, "o-", ms=3, color=RIGHT, alpha=shade)
+            axes.annotate(
+                f"@{k}", (epochs[-1], values[-1]), xytext=(6, 0), va="center",
+                textcoords="offset points", color=RIGHT, alpha=shade,
+            )  # fmt: skip
+        axes.set(title=title, xlabel="epoch", ylabel="Recall@K")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
+def plot_neighbors(
+    data, points, path, num_queries=12, num_neighbors=8, geometry=None, seed=0
+):
+    """Draws queries with their nearest neighbours, right and wrong ones marked.
+
+    A half of the queries, if there are so many, have a wrong first neighbour. A
+    neighbour of another class is amber if it shares a coarser level with the query,
+    else red.
+
+    Args:
+        data: `khp.datasets.RetrievalDataset` of n images.
+        points: float array `(n, d)`, their embeddings.
+        path: where to write the picture; its ending gives the format.
+        num_queries: int, rows.
+        num_neighbors: int, columns.
+        geometry: where the points live; the sphere by default.
+        seed: int, of the choice of queries.
+    """
+    from matplotlib.figure import Figure
+
+    geometry = Sphere() if geometry is None else geometry
+    indices, _ = knn(points, k=num_neighbors, geometry=geometry)
+    queries = _choose_queries(data.labels[:, 0], indices, num_queries, seed)
+
+    columns = num_neighbors + 1
+    figure = Figure(
+        figsize=(columns + 1.8, len(queries) + 0.8), layout="constrained"
+    )
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
+    grid = figure.subplots(len(queries), columns, squeeze=False)
+    for row, query in zip(grid, queries, strict=True):
+        _draw(row[0], data.images[query], PLAIN, 1.0)
+        row[0].set_ylabel(
+            _caption(data, query), rotation=0, ha="right", va="center", fontsize=7
+        )
+        for axes, neighbor in zip(row[1:], indices[query], strict=True):
+            color, mark = _verdict(data.labels[query], data.labels[neighbor])
+            _draw(axes, data.images[neighbor], color, 2.5)
+            axes.text(
+                0.97, 0.03, mark, color=color, transform=axes.transAxes,
+                ha="right", va="bottom", fontsize=9, fontweight="bold",
+            )  # fmt: skip
+    grid[0, 0].set_title("query", fontsize=8)
+    for rank, axes in enumerate(grid[0, 1:], start=1):
+        axes.set_title(str(rank), fontsize=8)
+    near = f"  ~ same {data.level_names[1]}" if data.num_levels > 1 else ""
+    figure.suptitle(f"✓ same {data.level_names[0]}{near}  ✗ neither", fontsize=10)
+    figure.savefig(path, dpi=110)
+
+
+def _recalls(history, prefix):
+    """The lists of one level's Recall@K by K, ascending."""
+    start = f"{prefix}recall@"
+    ks = sorted(int(name[len(start) :]) for name in history if name.startswith(start))
+    return {k: history[f"{start}{k}"] for k in ks}
+
+
+def _choose_queries(labels, indices, count, seed):
+    rng = np.random.default_rng(seed)
+    first_right = labels[indices[:, 0]] == labels
+    wrong = rng.permutation(np.flatnonzero(~first_right))
+    right = rng.permutation(np.flatnonzero(first_right))
+    num_wrong = min(len(wrong), max(count // 2, count - len(right)))
+    return [*right[: count - num_wrong], *wrong[:num_wrong]]
+
+
+def _caption(data, index):
+    name = data.class_names[0][data.labels[index, 0]]
+    return "\n".join(textwrap.wrap(name.replace("/", "/ "), 16)[:4])
+
+
+def _verdict(query_labels, labels):
+    if labels[0] == query_labels[0]:
+        return RIGHT, "✓"
+    if (labels[1:] == query_labels[1:]).any():
+        return NEAR, "~"
+    return WRONG, "✗"
+
+
+def _draw(axes, image, color, width):
+    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color=color, linewidth=width)
