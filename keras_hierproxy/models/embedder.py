@@ -192,7 +192,7 @@ class Embedder:
             return super().predict(x, batch_size=batch_size, **kwargs)
         return keras.Model.predict(self, batches, **kwargs)
 
-    def embed(self, x, batch_size=128):
+    def embed(self, x, batch_size=128, verbose=0):
         """Embeds inputs.
 
         Args:
@@ -200,11 +200,12 @@ class Embedder:
                 inputs), the `images` of a `khp.datasets.RetrievalDataset`, a
                 `keras.utils.PyDataset` or another dataset that `predict` takes.
             batch_size: int, for arrays.
+            verbose: 1 for a progress bar.
 
         Returns:
             float32 NumPy array `(n, d)`, points of `geometry`.
         """
-        points = self.predict(x, batch_size=batch_size, verbose=0)
+        points = self.predict(x, batch_size=batch_size, verbose=verbose)
         if self._projection() is None:
             points = self.geometry.project(keras.ops.cast(points, "float32"))
         return np.asarray(keras.ops.convert_to_numpy(points), "float32")

@@ -1,0 +1,92 @@
+"""Trains an image embedder on the glyph set and shows what it learned.
+
+Run it with `make demo`, or `python examples/demo.py`. Everything that it makes goes
+to `runs/demo/`. Letters of the test split share no base letter with those that it
+trains on.
+"""
+
+import json
+import pathlib
+import time
+
+import keras
+from rich.console import Console
+from rich.table import Table
+
+import keras_hierproxy as khp
+from keras_hierproxy import pictures
+
+EPOCHS = 8
+OUTPUT = pathlib.Path("runs/demo")
+
+
+def main():
+    keras.utils.set_random_seed(0)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    console = Console()
+
+    with console.status("Rendering the glyph set (once; cached afterwards) ..."):
+        data = khp.datasets.load("glyphs")
+    for split in (data.train, data.validation, data.test):
+        console.print(split, highlight=False)
+
+    embedder = khp.models.ImageEmbedder(
+        khp.models.conv4(), num_classes=data.train.num_classes
+    )
+    embedder.compile(loss=khp.losses.HierProxyLoss())
+
+    before = test_recall(embedder, data.test)
+    start = time.time()
+    history = embedder.fit(
+        data.train.batches(128),
+        epochs=EPOCHS,
+        verbose=2,
+        callbacks=[
+            khp.callbacks.RetrievalEvaluation(data.validation),
+            keras.callbacks.CSVLogger(OUTPUT / "history.csv"),
+        ],
+    ).history
+    seconds = time.time() - start
+    after = test_recall(embedder, data.test)
+
+    embedder.save(OUTPUT / "model.keras")
+    metrics = {"before": before, "after": after, "training_seconds": round(seconds, 1)}
+    (OUTPUT / "metrics.json").write_text(json.dumps(metrics, indent=2))
+    pictures.plot_recall(history, OUTPUT / "recall.png", data.validation.level_names)
+    pictures.plot_neighbors(
+        data.test, embedder.embed(data.test.images), OUTPUT / "neighbors.png"
+    )
+
+    console.print(recall_table(data.test, before, after))
+    console.print(
+        f"{seconds:.0f} s of training on {keras.backend.backend()}. "
+        f"Model, history, metrics and pictures: [bold]{OUTPUT}[/bold]"
+    )
+
+
+def test_recall(embedder, test):
+    """Recall@1/2/4/8 at each level, on letters never seen in training."""
+    points = embedder.embed(test.images)
+    return khp.retrieval.evaluate(points, test.labels, metrics=("recall",))
+
+
+def recall_table(test, before, after):
+    table = Table(
+        "level",
+        "Recall",
+        "before",
+        "after",
+        title=f"{len(test):,} queries, letters never seen in training",
+    )
+    for level, name in enumerate(test.level_names):
+        prefix = f"level{level}_" if level else ""
+        for k in (1, 2, 4, 8):
+            key = f"{prefix}recall@{k}"
+            row = (f"@{k}", f"{before[key]:.3f}", f"{after[key]:.3f}")
+            table.add_row(name if k == 1 else "", *row)
+        table.add_section()
+    return table
+
+
+if __name__ == "__main__":
+    main()
