@@ -2,6 +2,18 @@
 
 import importlib
 
+try:
+    import keras  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name not in ("tensorflow", "jax", "torch"):
+        raise
+    raise ModuleNotFoundError(
+        f"Keras is set to the backend {error.name!r}, which is not installed. Install "
+        f"it with `pip install 'keras-hierproxy[{error.name}]'`, or set KERAS_BACKEND "
+        "to one that is: tensorflow, jax or torch.",
+        name=error.name,
+    ) from error
+
 from keras_hierproxy import callbacks as callbacks
 from keras_hierproxy import geometry as geometry
 from keras_hierproxy import layers as layers

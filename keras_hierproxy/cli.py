@@ -1,5 +1,6 @@
 """The command `hierproxy`."""
 
+import importlib.util
 import os
 import pathlib
 import sys
@@ -289,6 +290,11 @@ def _ensure_backend(backend):
     if backend not in BACKENDS:
         raise ValueError(
             f"Unknown backend {backend!r}. Known: {', '.join(BACKENDS)}."
+        )
+    if importlib.util.find_spec(backend) is None:
+        raise ValueError(
+            f"The backend {backend!r} is not installed. Install it with "
+            f"`pip install 'keras-hierproxy[{backend}]'`."
         )
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [sys.executable, "-m", "keras_hierproxy.cli", *sys.argv[1:]]
