@@ -17,10 +17,10 @@ step() { printf '\n-- %s\n' "$*"; }
 pip() { "$bin/python" -m pip --disable-pip-version-check "$@"; }
 install() { pip install --quiet --constraint "$root/constraints.txt" "$@"; }
 stranger() { env -u KERAS_BACKEND -u PYTHONPATH HOME="$folder/home" "$@"; }
-train() {
-  stranger "$bin/hierproxy" train --data glyphs --epochs 1 "$@"
-  find . -name '*.keras' | grep -q . || { echo "train wrote no .keras file"; exit 1; }
-  find . -mindepth 1 -delete
+hierproxy() { stranger "$bin/hierproxy" "$@"; }
+train_and_evaluate() {
+  hierproxy train --data glyphs --epochs 1 --backend "$1" --output "run-$1"
+  hierproxy evaluate "run-$1" --backend "$1"
 }
 
 step "a fresh environment with $(basename "$wheel")"
@@ -54,24 +54,23 @@ print(block[1], end="")
 PYTHON
 cat "$folder/ten_lines.py"
 stranger "$bin/python" "$folder/ten_lines.py"
-find . -mindepth 1 -delete
 
-step "hierproxy train"
-train
+step "hierproxy train and evaluate"
+train_and_evaluate tensorflow
 
 step "a backend that is not installed is named, with its extra"
-if stranger "$bin/hierproxy" train --data glyphs --epochs 1 --backend jax \
-  >"$folder/output" 2>&1; then
+if hierproxy train --backend jax >"$folder/output" 2>&1; then
   echo "hierproxy train --backend jax went through without JAX" && exit 1
 fi
 cat "$folder/output"
 grep -qF 'keras-hierproxy[jax]' "$folder/output"
 
-step "hierproxy train without TensorFlow"
+step "the same without TensorFlow"
 pip uninstall --quiet --yes tensorflow tensorflow-text
 install jax torch
 for backend in jax torch; do
-  train --backend "$backend"
+  train_and_evaluate "$backend"
+  hierproxy evaluate run-tensorflow --backend "$backend"
 done
 
 step "the wheel holds"
