@@ -106,16 +106,9 @@ class HierProxies(Proxies):
             )
             for level, size in enumerate(self.level_sizes, start=1)
         ]
-        self.taxonomy = self.add_weight(
-            name="taxonomy",
-            shape=(self.num_classes, len(self.level_sizes)),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-        )
-        self.ready = self.add_weight(
-            name="ready", shape=(), initializer="zeros", trainable=False
-        )
+        shape = (self.num_classes, len(self.level_sizes))
+        self.taxonomy = _state("taxonomy", shape, "int32")
+        self.ready = _state("ready", (), "float32")
         if self._given_taxonomy is not None:
             self._adopt_given_taxonomy()
 
@@ -242,6 +235,20 @@ class HierProxies(Proxies):
         layer = super().from_config(config)
         layer.learned = learned
         return layer
+
+
+def _state(name, shape, dtype):
+    """A variable of zeros that every device holds in full, whatever a `LayoutMap`
+    says of paths with "proxies" in them."""
+    distribution = keras.distribution.distribution()
+    layout = None
+    if distribution is not None:
+        layout = keras.distribution.TensorLayout(
+            [None] * len(shape), distribution.device_mesh
+        )
+    return keras.Variable(
+        "zeros", shape, dtype, trainable=False, name=name, layout=layout
+    )
 
 
 def _check_level_sizes(level_sizes, num_classes):
