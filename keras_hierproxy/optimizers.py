@@ -54,12 +54,13 @@ def grouped(
     """
     rates = {"backbone": backbone, "head": head, "proxies": proxies, "latent": latent}
     frozen_steps = {"backbone": warmup_steps}
+    # Not named after their groups: a `LayoutMap` for ".*proxies.*" would shard their
+    # step counts.
     optimizers = {
         group: keras.optimizers.AdamW(
             _learning_rate(rate, schedule, frozen_steps.get(group, 0)),
             weight_decay=weight_decay,
             clipvalue=clipvalue,
-            name=f"{group}_adamw",
         )
         for group, rate in rates.items()
     }
