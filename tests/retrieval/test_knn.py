@@ -52,12 +52,36 @@ def test_everything_ties(k):
     assert not similarities[0].any()
 
 
+@pytest.fixture
+def searches(monkeypatch):
+    """Sizes (queries, gallery, k) of the searches that faiss is asked for."""
+    sizes = []
+    search = knn_module.faiss.knn
+
+    def record(queries, gallery, k, metric):
+        sizes.append((len(queries), len(gallery), k))
+        return search(queries, gallery, k, metric)
+
+    monkeypatch.setattr(knn_module.faiss, "knn", record)
+    return sizes
+
+
 @pytest.mark.parametrize("k", [1, 5, 900])
-def test_a_collapsed_embedding(k):
+def test_a_collapsed_embedding(searches, k):
+    """Identical rows are searched once: n times n fetched would take minutes."""
     points = np.tile(np.random.default_rng(0).normal(size=(1, 17)), (1000, 1))
     indices, _ = knn(points, k=k)
     expected = [[j for j in range(k + 1) if j != i][:k] for i in range(1000)]
     np.testing.assert_array_equal(indices, expected)
+    assert searches == [(1000, 1, 1)]
+
+
+def test_only_ties_are_searched_deeper(searches, points):
+    knn(points, points, k=3)
+    assert searches == [(60, 60, 4)]
+    searches.clear()
+    knn(np.append(points[:10], np.zeros((1, 8)), axis=0), points, k=3)
+    assert searches == [(11, 60, 4), (1, 60, 8), (1, 60, 16), (1, 60, 32), (1, 60, 60)]
 
 
 @pytest.mark.parametrize("block_rows, block_neighbors", [(1, 1 << 20), (7, 50)])
@@ -115,9 +139,10 @@ def test_the_input_is_left_alone(points):
 def test_non_finite_rows_are_counted(points):
     points[[7, 20], 2] = np.nan
     points[31, 0] = -np.inf
-    with pytest.raises(ValueError, match="queries .* in 3 of 60 rows.* row 7"):
+    points[32, 0] = np.inf
+    with pytest.raises(ValueError, match="queries .* in 4 of 60 rows.* row 7"):
         knn(points, k=1)
-    with pytest.raises(ValueError, match="gallery .* in 3 of 60 rows.* row 7"):
+    with pytest.raises(ValueError, match="gallery .* in 4 of 60 rows.* row 7"):
         knn(points[:5], points, k=1)
 
 
