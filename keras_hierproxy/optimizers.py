@@ -1,6 +1,9 @@
 """One learning rate for each part of a metric-learning model."""
 
+import functools
+
 import keras
+import numpy as np
 
 from keras_hierproxy.layers import Proxies
 
@@ -75,6 +78,40 @@ def grouped(
     return keras.optimizers.MultiOptimizer(
         keras.optimizers.OptimizerMap(optimizers["head"], optimizer_map)
     )
+
+
+def load_whatever_the_padding(optimizer):
+    """Lets an optimizer load a state saved on another number of devices.
+
+    Proxies are padded with rows of zeros until the devices divide them, and so
+    are the optimizer's moments, which stay zero there.
+
+    Args:
+        optimizer: a Keras optimizer, or one made of others.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    for part in [inner] if inner else getattr(optimizer, "optimizers", []):
+        load_whatever_the_padding(part)
+    optimizer.load_own_variables = functools.partial(_load_padded, optimizer)
+
+
+def _load_padded(optimizer, store):
+    variables = {str(i): v for i, v in enumerate(optimizer.variables)}
+    if set(store.keys()) == set(variables):
+        store = {key: _with_rows_of(v, store[key]) for key, v in variables.items()}
+    type(optimizer).load_own_variables(optimizer, store)
+
+
+def _with_rows_of(variable, saved):
+    """`saved` with as many rows as `variable`, where they differ by padding."""
+    saved = np.asarray(saved)
+    if saved.shape == variable.shape or saved.shape[1:] != variable.shape[1:]:
+        return saved
+    rows = variable.shape[0]
+    if saved[rows:].any():
+        return saved
+    missing = [(0, max(rows - len(saved), 0))] + [(0, 0)] * (saved.ndim - 1)
+    return np.pad(saved[:rows], missing)
 
 
 def default_optimizer(model, pretrained):

@@ -18,7 +18,7 @@ from keras_hierproxy.models.batches import (
     is_array_like,
 )
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
-from keras_hierproxy.optimizers import default_optimizer
+from keras_hierproxy.optimizers import default_optimizer, load_whatever_the_padding
 
 
 class Embedder:
@@ -93,6 +93,8 @@ class Embedder:
         )
         # As asked, not as resolved: "auto" means another thing on another backend.
         self._compile_config.config["jit_compile"] = jit_compile
+        if self.optimizer is not None:
+            load_whatever_the_padding(self.optimizer)
 
     def get_compile_config(self):
         return self._compile_config.serialize() if self.compiled else None
