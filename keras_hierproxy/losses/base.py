@@ -73,6 +73,8 @@ class ProxyLoss(EmbeddingLoss):
         proxies: the `khp.layers.Proxies` to read, which must be part of the
             model. Left out, `compile` of an `EmbeddingModel` or `ImageEmbedder`
             finds the model's own; in a plain `keras.Model` it must be given.
+            `compile` also takes the layer's name, which is what a saved model
+            keeps.
         name: str, the name in logs.
     """
 
@@ -113,6 +115,12 @@ class ProxyLoss(EmbeddingLoss):
         """
         raise NotImplementedError
 
+    def get_config(self):
+        config = super().get_config()
+        if self.proxies is None or self.bound_by_compile:
+            return config
+        return {**config, "proxies": getattr(self.proxies, "name", self.proxies)}
+
     def variables_read(self, layer):
         """The variables of `layer` that this loss gives gradients to."""
         return [layer.proxies]
@@ -132,7 +140,7 @@ class ProxyLoss(EmbeddingLoss):
             )
 
     def _bound_layer(self):
-        if self.proxies is None:
+        if self.proxies is None or isinstance(self.proxies, str):
             raise ValueError(
                 f"{type(self).__name__} is not bound to a proxy layer. Pass "
                 f"`{type(self).__name__}(proxies=layer)` with the "
