@@ -5,8 +5,6 @@ import functools
 import keras
 import numpy as np
 
-from keras_hierproxy.layers import Proxies
-
 
 def grouped(
     model,
@@ -24,7 +22,8 @@ def grouped(
     Proxies see few gradients, a class's only from its own samples, and need a
     rate orders of magnitude above that of a pretrained backbone. The groups are
     `model.backbone`, the layers of proxies, those of latent proxies, and the head:
-    all else.
+    all else. A layer of your own joins a group by its attribute
+    `optimizer_group`, such as `"proxies"`.
 
     Args:
         model: a built `EmbeddingModel`, `ImageEmbedder` or other `keras.Model`. A
@@ -67,12 +66,10 @@ def grouped(
         )
         for group, rate in rates.items()
     }
-    paths = _paths_by_group(model)
     # Exact paths, not callables or patterns, survive saving.
     optimizer_map = {
         path: optimizers[group]
-        for group, group_paths in paths.items()
-        for path in group_paths
+        for path, group in _group_by_path(model).items()
         if group != "head"
     }
     return keras.optimizers.MultiOptimizer(
@@ -159,7 +156,7 @@ def _learning_rate(rate, schedule, frozen_steps):
     return GroupRate(rate, schedule, frozen_steps)
 
 
-def _paths_by_group(model):
+def _group_by_path(model):
     if not model.built:
         raise ValueError(
             "`grouped` needs a built model, to know its variables. Call "
@@ -167,25 +164,18 @@ def _paths_by_group(model):
         )
     group_of = {}
     backbone = getattr(model, "backbone", None)
-    for variable in [] if backbone is None else backbone.variables:
-        group_of[id(variable)] = "backbone"
+    for weight in [] if backbone is None else backbone.weights:
+        group_of[id(weight)] = "backbone"
     for layer in model._flatten_layers():
-        if isinstance(layer, Proxies):
-            group_of.update((id(v), "proxies") for v in layer.variables)
-    paths = {"backbone": set(), "head": set(), "proxies": set()}
-    for variable in model.variables:
-        paths[group_of.get(id(variable), "head")].add(variable.path)
-    _check_disjoint(paths)
-    return paths
-
-
-def _check_disjoint(paths):
-    seen = {}
-    for group, group_paths in paths.items():
-        for path in group_paths:
-            if path in seen:
-                raise ValueError(
-                    f"Variables of the {seen[path]} and of the {group} share the path "
-                    f"{path!r}. Give the layers names of their own."
-                )
-            seen[path] = group
+        if hasattr(layer, "optimizer_group"):
+            group_of.update((id(w), layer.optimizer_group) for w in layer.weights)
+    groups = {}
+    for weight in model.weights:
+        group = group_of.get(id(weight), "head")
+        other = groups.setdefault(weight.path, group)
+        if other != group:
+            raise ValueError(
+                f"Variables of the {other} and of the {group} share the path "
+                f"{weight.path!r}. Give the layers names of their own."
+            )
+    return groups

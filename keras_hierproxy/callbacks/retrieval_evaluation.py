@@ -28,9 +28,13 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             logged again.
         batch_size: int, of embedding.
 
+    Attributes:
+        names: tuple of the names in logs.
+
     Raises:
-        ValueError: before training, for labels that `evaluate` would refuse or a
-            K larger than the data set.
+        ValueError: at once, for labels that `evaluate` would refuse, a K larger
+            than the data set, or an unknown metric; after the first epoch, for
+            embeddings that are not finite.
 
     Example:
 
@@ -49,15 +53,15 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         batch_size=128,
     ):
         super().__init__()
+        if every < 1:
+            raise ValueError(f"`every` must be at least 1. Received: every={every}.")
         self.inputs, self.labels = _inputs_and_labels(data)
         self.k = (k,) if isinstance(k, int) else tuple(k)
         self.metrics = metrics
         self.prefix = prefix
         self.every = every
         self.batch_size = batch_size
-        # A run on stand-ins checks all arguments and tells the names.
-        self.last = self._evaluate(np.ones((len(self.labels), 1)), Sphere())
-        self.names = tuple(self.last)
+        self.names = self._checked_names()
 
     def on_train_begin(self, logs=None):
         self._first_epoch = None
@@ -74,18 +78,27 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     def compute(self):
         """The metrics of the model as it is now, under the names of the logs."""
+        points = self._embed()
         geometry = getattr(self.model, "geometry", Sphere())
-        return self._evaluate(self._embed(), geometry)
+        return self._evaluate(points, self.labels, geometry=geometry)
 
     def _embed(self):
         if hasattr(self.model, "embed"):
             return self.model.embed(self.inputs, batch_size=self.batch_size)
-        inputs = np.asarray(self.inputs)
+        # Images that are decoded when asked for become an array here.
+        inputs = keras.tree.map_structure(lambda x: np.asarray(x[:]), self.inputs)
         return self.model.predict(inputs, batch_size=self.batch_size, verbose=0)
 
-    def _evaluate(self, points, geometry):
+    def _checked_names(self):
+        """Asks for one stand-in among the others: has all arguments checked."""
+        points = np.ones((len(self.labels), 1))
+        labels = self.labels
+        results = self._evaluate(points[:1], labels[:1], points[1:], labels[1:])
+        return tuple(results)
+
+    def _evaluate(self, *points_and_labels, **options):
         results = evaluate(
-            points, self.labels, k=self.k, metrics=self.metrics, geometry=geometry
+            *points_and_labels, k=self.k, metrics=self.metrics, **options
         )
         return {
             self.prefix + name: value
@@ -97,9 +110,16 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 def _inputs_and_labels(data):
     if hasattr(data, "images"):
         return data.images, data.labels
-    if isinstance(data, tuple) and len(data) == 2:
-        return data
-    raise ValueError(
-        "RetrievalEvaluation takes a `khp.datasets.RetrievalDataset` or a tuple "
-        f"(x, labels). Received: {type(data).__name__}."
-    )
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise ValueError(
+            "RetrievalEvaluation takes a `khp.datasets.RetrievalDataset` or a tuple "
+            f"(x, labels). Received: {type(data).__name__}."
+        )
+    inputs, labels = data[0], np.asarray(data[1])
+    lengths = {len(leaf) for leaf in keras.tree.flatten(inputs)}
+    if lengths != {len(labels)}:
+        raise ValueError(
+            "Inputs and labels must have as many rows as each other. Received: "
+            f"inputs of {sorted(lengths)} rows and {len(labels)} labels."
+        )
+    return inputs, labels

@@ -9,63 +9,74 @@ def bind(loss, model):
     """A loss as `compile` got it, with each proxy loss bound to its layer.
 
     Args:
-        loss: a loss of this package, or a list of them for one output, which
-            becomes their sum; dicts and lists for several outputs are walked.
-            Anything else is left alone.
+        loss: a loss of this package; for a model of one output a list of them,
+            which becomes their sum; for several outputs a dict or list with a
+            loss, or a list to be summed, for each. Other losses are left alone.
         model: the model being compiled.
 
     Returns:
-        The loss to train with. A loss that was unbound is bound itself; one that
-        `compile` had bound to another model's layer is copied, so that both
-        models keep theirs.
+        The loss to train with. Losses that were given no layer are copied, so
+        that one loss can train several models.
 
     Raises:
         ValueError: if no layer, or several, could be meant, or if a loss was given
             a layer that is not in the model.
     """
-    if isinstance(loss, ProxyLoss):
-        return _bind_to_layer(loss, model)
-    if isinstance(loss, SumLoss):
-        return loss.with_terms([bind(term, model) for term in loss.terms])
     if isinstance(loss, dict):
-        return {name: bind(value, model) for name, value in loss.items()}
-    if isinstance(loss, (list, tuple)):
-        if len(model.outputs) == 1:
-            return bind(SumLoss(list(loss)), model)
-        return [bind(value, model) for value in loss]
-    return loss
+        return {name: _bind_output(each, model) for name, each in loss.items()}
+    if isinstance(loss, (list, tuple)) and len(model.outputs) > 1:
+        return [_bind_output(each, model) for each in loss]
+    return _bind_output(loss, model)
+
+
+def sums_of(loss):
+    """The sums in what `bind` returned, a flat list."""
+    if isinstance(loss, dict):
+        loss = list(loss.values())
+    losses = loss if isinstance(loss, (list, tuple)) else [loss]
+    return [each for each in losses if isinstance(each, SumLoss)]
 
 
 def terms_of(loss):
     """The single losses in what `bind` returned, a flat list."""
     if isinstance(loss, SumLoss):
         return loss.terms
-    if isinstance(loss, EmbeddingLoss):
-        return [loss]
     if isinstance(loss, dict):
         loss = list(loss.values())
     if isinstance(loss, (list, tuple)):
-        return [term for value in loss for term in terms_of(value)]
-    return []
+        return [term for each in loss for term in terms_of(each)]
+    return [loss] if isinstance(loss, EmbeddingLoss) else []
+
+
+def _bind_output(loss, model):
+    if isinstance(loss, (list, tuple)):
+        loss = SumLoss(list(loss))
+    if isinstance(loss, SumLoss):
+        return loss.with_terms([_bind_output(term, model) for term in loss.terms])
+    return _bind_to_layer(loss, model) if isinstance(loss, ProxyLoss) else loss
 
 
 def _bind_to_layer(loss, model):
     layers = list(model._flatten_layers())
-    if loss.proxies is not None and not loss.bound_by_compile:
-        if not any(layer is loss.proxies for layer in layers):
-            raise ValueError(
-                f"{type(loss).__name__} reads layer {loss.proxies.name!r}, which is not "
-                f"part of model {model.name!r} and would not be trained. Call the layer "
-                "in the model, or leave `proxies` out to use the model's own."
-            )
-        loss.check_layer(loss.proxies)
-        return loss
-    layer = _only_candidate(loss, model, layers)
+    given = loss.proxies is not None and not loss.bound_by_compile
+    layer = (_given_layer if given else _only_candidate)(loss, model, layers)
     loss.check_layer(layer)
-    if loss.proxies is not None and loss.proxies is not layer:
-        loss = copy.copy(loss)
-    loss.proxies, loss.bound_by_compile = layer, True
-    return loss
+    bound = copy.copy(loss)
+    bound.proxies, bound.bound_by_compile = layer, not given
+    return bound
+
+
+def _given_layer(loss, model, layers):
+    given = loss.proxies
+    name = given if isinstance(given, str) else given.name
+    for layer in layers:
+        if layer is given or layer.name == given:
+            return layer
+    raise ValueError(
+        f"{type(loss).__name__} reads layer {name!r}, which is not part of model "
+        f"{model.name!r} and would not be trained. Call the layer in the model, or "
+        "leave `proxies` out to use the model's own."
+    )
 
 
 def _only_candidate(loss, model, layers):
@@ -78,8 +89,8 @@ def _only_candidate(loss, model, layers):
         raise ValueError(
             f"{name} needs a `khp.layers.{kind}`, and model {model.name!r} has none "
             f"among its layers {[layer.name for layer in model.layers]}. End the model "
-            f"with `khp.layers.{kind}(num_classes=...)(embeddings)`; an `ImageEmbedder` "
-            "gets one with `num_classes=...`."
+            f"with `khp.layers.{kind}(num_classes=...)(embeddings)`; an "
+            "`ImageEmbedder` gets one with `num_classes=...`."
         )
     raise ValueError(
         f"{name} could read any of the layers {[c.name for c in candidates]} of model "

@@ -86,7 +86,9 @@ class HierProxyLoss(ProxyLoss):
         return self.base.value(labels, embeddings, weights, proxies)
 
     def variables_read(self, layer):
-        return layer.proxy_variables()
+        # Weight decay would move a level whose weight, and gradient, is 0.
+        levels = zip(layer.proxy_variables(), self._weights_for(layer), strict=True)
+        return [proxies for proxies, weight in levels if weight != 0]
 
     def check_layer(self, layer):
         super().check_layer(layer)

@@ -1,28 +1,78 @@
-"""Training data on its way into `keras.Model.fit`: batched, checked, preprocessed."""
+"""Data on its way into `keras.Model.fit`: batched, checked, preprocessed."""
 
+import functools
 import math
+import types
 
 import keras
 import numpy as np
+
+
+def as_batches(x, y, sample_weight, batch_size, shuffle, check, preprocess):
+    """Data as Keras takes it, with labels checked and inputs preprocessed.
+
+    In a pipeline of `tf.data` or grain labels are not seen: wrong ones make the loss
+    NaN.
+
+    Args:
+        x, y, sample_weight, batch_size, shuffle: as in `keras.Model.fit`.
+        check: function of labels (or None) that returns them, or raises.
+        preprocess: function of a batch's inputs, or None.
+
+    Returns:
+        `CheckedBatches`, a generator, or a pipeline.
+    """
+    if is_array_like(x):
+        x = ArrayBatches((x, check(y), sample_weight), batch_size or 32, shuffle)
+    elif callable(getattr(x, "batches", None)):
+        raise ValueError(
+            f"{type(x).__name__} is a data set, not yet cut into batches. Pass "
+            "`data.batches(batch_size)`, or to embed it `data.images`."
+        )
+    elif y is not None or sample_weight is not None:
+        raise ValueError(
+            "`y` and `sample_weight` go with `x` of arrays; a dataset yields its own. "
+            f"Received: x of type {type(x).__name__}. Lists become arrays by "
+            "`np.asarray(x)`."
+        )
+    elif _is_torch_loader(x):
+        x = LoaderBatches(x)
+
+    if isinstance(x, keras.utils.PyDataset):
+        return CheckedBatches(x, check, preprocess, shuffle)
+    if isinstance(x, types.GeneratorType):
+        return (_prepare(batch, check, preprocess) for batch in x)
+    if preprocess is not None and hasattr(x, "map"):
+        return x.map(functools.partial(_prepare_in_pipeline, preprocess))
+    return x
 
 
 def is_array_like(x):
     """Whether `x` can be cut into batches by index: arrays, or a tree of them."""
     leaves = keras.tree.flatten(x)
     return bool(leaves) and all(
-        hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and hasattr(leaf, "shape")
+        hasattr(leaf, "__len__")
+        and hasattr(leaf, "__getitem__")
+        and hasattr(leaf, "shape")
         for leaf in leaves
     )
 
 
+def unchecked(labels):
+    """The check where any labels will do."""
+    return labels
+
+
 def check_labels(labels, num_classes):
-    """Raises a `ValueError` unless labels are class ids a proxy layer knows.
+    """Returns labels as an array, or raises a `ValueError`.
 
     Args:
-        labels: array `(n,)` or `(n, 1)`.
+        labels: class ids `(n,)` or `(n, 1)`.
         num_classes: int, or None where no proxies limit the ids.
     """
-    labels = np.asarray(labels)
+    if labels is None:
+        raise ValueError("The loss needs labels. Received: inputs without labels.")
+    labels = keras.ops.convert_to_numpy(labels)
     if labels.dtype.kind not in "iu":
         raise ValueError(
             f"Labels must be integer class ids. Received dtype {labels.dtype}; pass "
@@ -35,15 +85,17 @@ def check_labels(labels, num_classes):
             "several levels their first column, `y[:, 0]`."
         )
     if num_classes is None or not labels.size:
-        return
+        return labels
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
-            f"Labels must be class ids from 0 to {num_classes - 1}, one for each of the "
-            f"{num_classes} classes that have proxies. Received labels from "
-            f"{labels.min()} to {labels.max()}. `np.unique(y, return_inverse=True)[1]` "
-            "makes ids dense; to evaluate classes that were not trained on, pass them "
-            "to `khp.callbacks.RetrievalEvaluation` instead of `validation_data`."
+            f"Labels must be class ids from 0 to {num_classes - 1}, one for each of "
+            f"the {num_classes} classes that have proxies. Received labels from "
+            f"{labels.min()} to {labels.max()}. "
+            "`np.unique(y, return_inverse=True)[1]` makes ids dense; to evaluate "
+            "classes that were not trained on, pass them to "
+            "`khp.callbacks.RetrievalEvaluation` instead of `validation_data`."
         )
+    return labels
 
 
 class ArrayBatches(keras.utils.PyDataset):
@@ -60,15 +112,15 @@ class ArrayBatches(keras.utils.PyDataset):
 
     def __init__(self, arrays, batch_size, shuffle):
         super().__init__()
-        lengths = {len(leaf) for leaf in keras.tree.flatten(arrays) if leaf is not None}
+        self.arrays = keras.tree.map_structure(_indexable, arrays)
+        lengths = {len(a) for a in keras.tree.flatten(self.arrays) if a is not None}
         if len(lengths) > 1:
             raise ValueError(
                 "All arrays must have as many rows as each other. Received inputs, "
                 f"labels and weights of {sorted(lengths)} rows."
             )
         if lengths == {0}:
-            raise ValueError("There is no data to train on: the arrays are empty.")
-        self.arrays = arrays
+            raise ValueError("There is no data: the arrays are empty.")
         self.size = lengths.pop()
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -78,25 +130,47 @@ class ArrayBatches(keras.utils.PyDataset):
         return math.ceil(self.size / self.batch_size)
 
     def __getitem__(self, index):
-        rows = np.arange(self.size)
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         if self.shuffle:
-            rows = np.random.default_rng(self.epoch).permutation(self.size)
-        rows = rows[index * self.batch_size : (index + 1) * self.batch_size]
-        x, y, sample_weight = self.arrays
-        batch = [None if a is None else _take(a, rows) for a in (x, y, sample_weight)]
+            rows = _order(self.size, self.epoch)[rows]
+        batch = keras.tree.map_structure(
+            lambda array: None if array is None else array[rows], self.arrays
+        )
         return keras.utils.pack_x_y_sample_weight(*batch)
+
+
+class LoaderBatches(keras.utils.PyDataset):
+    """The batches of a `torch.utils.data.DataLoader`, which come one after another."""
+
+    def __init__(self, loader):
+        super().__init__()
+        self.loader = loader
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __getitem__(self, index):
+        if index == 0:
+            self.iterator = iter(self.loader)
+        batch = next(self.iterator)
+        batch = keras.tree.map_structure(keras.ops.convert_to_numpy, batch)
+        return tuple(batch) if isinstance(batch, list) else batch
 
 
 class CheckedBatches(keras.utils.PyDataset):
     """The batches of another dataset, with labels checked and inputs preprocessed.
 
     Args:
-        batches: a `keras.utils.PyDataset`.
-        check: function of a batch's labels that raises on bad ones.
+        batches: a `keras.utils.PyDataset`. One with an attribute `epoch`, such as
+            those of `khp.datasets`, knows the order of each epoch, and is told
+            which one comes.
+        check: function of a batch's labels that returns them or raises.
         preprocess: function of a batch's inputs, or None.
+        shuffle: bool, whether to visit the batches in another order each epoch, if
+            they have none of their own.
     """
 
-    def __init__(self, batches, check, preprocess=None):
+    def __init__(self, batches, check, preprocess=None, shuffle=False):
         super().__init__(
             workers=batches.workers,
             use_multiprocessing=batches.use_multiprocessing,
@@ -105,7 +179,11 @@ class CheckedBatches(keras.utils.PyDataset):
         self.batches = batches
         self.check = check
         self.preprocess = preprocess
-        if isinstance(getattr(batches, "labels", None), np.ndarray):
+        self.epoch = 0
+        ordered = hasattr(batches, "epoch") or batches.num_batches is None
+        self.shuffle = shuffle and not ordered
+        # Those of khp.datasets also know all their labels.
+        if hasattr(batches, "epoch") and hasattr(batches, "labels"):
             check(batches.labels)
 
     @property
@@ -116,16 +194,12 @@ class CheckedBatches(keras.utils.PyDataset):
         return len(self.batches)
 
     def __getitem__(self, index):
-        batch = self.batches[index]
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        if y is not None:
-            self.check(y)
-        if self.preprocess is not None:
-            x = keras.tree.map_structure(keras.ops.convert_to_numpy, self.preprocess(x))
-        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        if self.shuffle:
+            index = _order(len(self), self.epoch)[index]
+        return _prepare(self.batches[index], self.check, self.preprocess)
 
     def set_epoch(self, epoch):
-        """Tells the dataset which epoch comes, if its order depends on it."""
+        self.epoch = epoch
         if hasattr(self.batches, "epoch"):
             self.batches.epoch = epoch
 
@@ -147,5 +221,38 @@ class SetEpoch(keras.callbacks.Callback):
         self.batches.set_epoch(epoch)
 
 
-def _take(tree, rows):
-    return keras.tree.map_structure(lambda array: array[rows], tree)
+def _prepare(batch, check, preprocess):
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    y = check(y)
+    if preprocess is not None:
+        x = keras.tree.map_structure(keras.ops.convert_to_numpy, preprocess(x))
+    return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+
+def _prepare_in_pipeline(preprocess, *batch):
+    # tf.data passes the parts of a batch one by one, grain the batch.
+    batch = batch[0] if len(batch) == 1 else batch
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    return keras.utils.pack_x_y_sample_weight(preprocess(x), y, sample_weight)
+
+
+def _is_torch_loader(x):
+    # By name, since PyTorch may not be installed. A loader of unknown length is
+    # left to Keras.
+    return any(
+        parent.__name__ == "DataLoader" and parent.__module__.startswith("torch.")
+        for parent in type(x).__mro__
+    ) and hasattr(x.dataset, "__len__")
+
+
+def _indexable(array):
+    """Tensors and data frames as arrays; images decoded on demand as they are."""
+    if isinstance(array, np.ndarray) or not hasattr(array, "__array__"):
+        return array
+    return keras.ops.convert_to_numpy(array)
+
+
+# Every batch of an epoch asks for the same one.
+@functools.lru_cache(maxsize=4)
+def _order(size, epoch):
+    return np.random.default_rng(epoch).permutation(size)

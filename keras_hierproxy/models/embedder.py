@@ -1,5 +1,6 @@
 """What `EmbeddingModel` and `ImageEmbedder` share: compile, fit, embed."""
 
+import collections
 import functools
 import math
 
@@ -9,13 +10,14 @@ import numpy as np
 from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.layers import ProjectToGeometry, Proxies
 from keras_hierproxy.losses import EmbeddingLoss, ProxyLoss, SumLoss
-from keras_hierproxy.losses.binding import bind, terms_of
+from keras_hierproxy.losses.binding import bind, sums_of, terms_of
 from keras_hierproxy.models.batches import (
-    ArrayBatches,
     CheckedBatches,
     SetEpoch,
+    as_batches,
     check_labels,
     is_array_like,
+    unchecked,
 )
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.optimizers import default_optimizer, load_whatever_the_padding
@@ -36,9 +38,9 @@ class Embedder:
 
     @property
     def loss_trackers(self):
-        """The running means of the terms of a sum of losses."""
-        loss = getattr(self, "loss", None)
-        return loss.trackers if isinstance(loss, SumLoss) else []
+        """The running means of the terms of sums of losses."""
+        sums = sums_of(getattr(self, "loss", None))
+        return [tracker for each in sums for tracker in each.trackers]
 
     @property
     def metrics(self):
@@ -64,7 +66,9 @@ class Embedder:
                 rate of 1e-2 for proxies and 1e-3 for the rest, or, where the
                 backbone is pretrained, `grouped(model)`.
             loss: a loss of `khp.losses`, a sum, or a list of them, which is
-                their sum (then `loss_weights` weighs its terms).
+                their sum (then `loss_weights` weighs its terms); for a model of
+                several outputs a dict or list of these. What the loss does not
+                read of the model's proxies stands still.
             loss_weights, metrics, weighted_metrics, run_eagerly,
                 steps_per_execution, jit_compile, auto_scale_loss: as in
                 `keras.Model.compile`.
@@ -75,8 +79,7 @@ class Embedder:
         if isinstance(loss, (list, tuple)) and len(self.outputs) == 1:
             loss, loss_weights = SumLoss(list(loss), loss_weights), None
         loss = bind(loss, self)
-        if isinstance(loss, SumLoss):
-            loss.trackers = _mean_trackers(loss.terms)
+        _track_terms(sums_of(loss))
         self._train_only_what_is_read(loss)
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = default_optimizer(self, self.pretrained)
@@ -123,76 +126,67 @@ class Embedder:
         """Trains as `keras.Model.fit` does; arguments are the same.
 
         What it adds: labels are checked before and during training; the order of
-        arrays and of `khp.datasets` batches is a function of the epoch, so that a
-        resumed run goes on as if it had not stopped; `RetrievalEvaluation` runs
-        before the callbacks that read its numbers; `HierarchyUpdate` is added
-        where a learned hierarchy has none; and what the callbacks monitor is
-        checked before training.
+        arrays and of datasets is a function of the epoch, so that a resumed run
+        goes on as if it had not stopped (a `PyDataset` with an attribute `epoch`,
+        such as the batches of `khp.datasets`, is told the epoch and sees to it
+        itself); `RetrievalEvaluation` runs before the callbacks that read its
+        numbers; `HierarchyUpdate` is added where a learned hierarchy has none; and
+        what the callbacks monitor is checked before training.
 
         Raises:
             ValueError: for labels that are out of range, negative, float, one-hot
-                or of another number than the inputs; for `validation_data` with
-                classes that have no proxies; for callbacks that cannot work.
+                or of another number than the inputs (in pipelines of `tf.data` and
+                grain, where they are not seen, wrong ids make the loss NaN); for
+                `validation_data` with classes that have no proxies; for callbacks
+                that cannot work.
         """
         self._assert_compile_called("fit")
         if validation_split and validation_data is None:
             x, y, sample_weight, validation_data = _split_off_validation(
                 (x, y, sample_weight), validation_split
             )
+        batches = self._batches(x, y, sample_weight, batch_size, shuffle)
         if validation_data is not None:
-            validation_data = self._validation_batches(validation_data, batch_size)
+            arrays = keras.utils.unpack_x_y_sample_weight(validation_data)
+            validation_data = self._batches(*arrays, batch_size)
         callbacks = prepare_callbacks(self, callbacks, validation_data is not None)
-        common = {
-            "epochs": epochs,
-            "verbose": verbose,
-            "validation_data": validation_data,
-            "class_weight": class_weight,
-            **kwargs,
-        }
-        batches = self._own_batches(x, y, sample_weight, batch_size, shuffle)
-        if batches is None:
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                callbacks=callbacks,
-                shuffle=shuffle,
-                sample_weight=sample_weight,
-                **common,
-            )
-        callbacks = [SetEpoch(batches), *callbacks]
-        # Keras's `shuffle` draws an order of batches that no resumed run repeats.
+        if isinstance(batches, CheckedBatches):
+            callbacks = [SetEpoch(batches), *callbacks]
         return keras.Model.fit(
-            self, batches, callbacks=callbacks, shuffle=False, **common
+            self,
+            batches,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            # Keras draws an order that no resumed run repeats.
+            shuffle=False,
+            class_weight=class_weight,
+            **kwargs,
         )
 
-    def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        **kwargs,
+    ):
         """The loss on labelled data, as `keras.Model.evaluate`; arguments are the same.
 
         For retrieval metrics see `khp.retrieval.evaluate` on what `embed` returns.
         """
-        inside_fit = kwargs.get("_use_cached_eval_dataset", False)
-        batches = (
-            None
-            if inside_fit
-            else self._own_batches(x, y, sample_weight, batch_size, shuffle=False)
-        )
-        if batches is not None:
-            return keras.Model.evaluate(self, batches, **kwargs)
-        if inside_fit:
-            return keras.Model.evaluate(
-                self, x, y, batch_size, sample_weight=sample_weight, **kwargs
-            )
-        return super().evaluate(
-            x, y, batch_size, sample_weight=sample_weight, **kwargs
-        )
+        # Keras calls this from `fit`, with batches that are ready.
+        if not kwargs.get("_use_cached_eval_dataset", False):
+            x = self._batches(x, y, sample_weight, batch_size)
+        return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
 
-    def predict(self, x, batch_size=None, **kwargs):
+    def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """The model's output, as `keras.Model.predict`; arguments are the same."""
-        batches = self._own_batches(x, None, None, batch_size, shuffle=False)
-        if batches is None:
-            return super().predict(x, batch_size=batch_size, **kwargs)
-        return keras.Model.predict(self, batches, **kwargs)
+        batches = self._batches(x, batch_size=batch_size, labelled=False)
+        return keras.Model.predict(self, batches, verbose=verbose, **kwargs)
 
     def embed(self, x, batch_size=128, verbose=0):
         """Embeds inputs.
@@ -238,53 +232,46 @@ class Embedder:
                 for variable in layer.proxy_variables():
                     variable.trainable = layer.trainable and id(variable) in read
 
-    # Data
-
     def _preprocess(self):
         """A function of a batch's inputs, or None."""
         return None
 
+    def _batches(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        batch_size=None,
+        shuffle=False,
+        labelled=True,
+    ):
+        check = self._label_check() if labelled else unchecked
+        return as_batches(
+            x, y, sample_weight, batch_size, shuffle, check, self._preprocess()
+        )
+
     def _label_check(self):
+        if not isinstance(getattr(self, "loss", None), EmbeddingLoss):
+            return unchecked
         num_classes = [
             term.proxies.num_classes
-            for term in terms_of(getattr(self, "loss", None))
+            for term in terms_of(self.loss)
             if isinstance(term, ProxyLoss)
         ]
-        if not isinstance(getattr(self, "loss", None), EmbeddingLoss):
-            return lambda labels: None
         return functools.partial(
             check_labels, num_classes=min(num_classes, default=None)
         )
 
-    def _own_batches(self, x, y, sample_weight, batch_size, shuffle):
-        """The data as checked, preprocessed batches; None if Keras must make them."""
-        check = self._label_check()
-        if not isinstance(x, keras.utils.PyDataset):
-            if not is_array_like(x):
-                return None
-            if y is not None:
-                check(y)
-            x = ArrayBatches((x, y, sample_weight), batch_size or 32, shuffle)
-        return CheckedBatches(x, check, self._preprocess())
 
-    def _validation_batches(self, validation_data, batch_size):
-        if isinstance(validation_data, (tuple, list)):
-            arrays = keras.utils.unpack_x_y_sample_weight(validation_data)
-            batches = self._own_batches(*arrays, batch_size, shuffle=False)
-        else:
-            batches = self._own_batches(validation_data, None, None, batch_size, False)
-        return validation_data if batches is None else batches
-
-
-def _mean_trackers(terms):
-    trackers, names = [], set()
-    for term in terms:
-        name, copy_number = term.name, 1
-        while name in names:
-            name, copy_number = f"{term.name}_{copy_number}", copy_number + 1
-        names.add(name)
-        trackers.append(keras.metrics.Mean(name=name))
-    return trackers
+def _track_terms(sums):
+    """Gives each term a running mean under its name, or `name_1` for a second one."""
+    seen = collections.Counter()
+    for each in sums:
+        each.trackers = []
+        for name in (term.name for term in each.terms):
+            unique = f"{name}_{seen[name]}" if seen[name] else name
+            each.trackers.append(keras.metrics.Mean(name=unique))
+            seen[name] += 1
 
 
 def _split_off_validation(arrays, share):

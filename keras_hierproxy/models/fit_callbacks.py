@@ -20,30 +20,35 @@ def prepare_callbacks(model, callbacks, has_validation_data):
         ValueError: for a monitored metric that will not be there, or in the wrong
             mode, and for callbacks that cannot work with grouped learning rates.
     """
-    callbacks = list(keras.tree.flatten(callbacks)) if callbacks is not None else []
-    hierarchical = any(isinstance(t, HierProxyLoss) for t in terms_of(model.loss))
-    if hierarchical and not _any(callbacks, HierarchyUpdate):
-        if learned_hierarchies(model):
-            callbacks.insert(0, HierarchyUpdate())
-    writers = [LogOrthogonality()] if _orthogonal_layers(model) else []
-    writers += [c for c in callbacks if isinstance(c, RetrievalEvaluation)]
-    readers = [c for c in callbacks if not isinstance(c, RetrievalEvaluation)]
-    _check_monitors(model, writers, readers, has_validation_data)
-    _check_learning_rates(model, readers)
-    return [*writers, *readers]
+    callbacks = keras.tree.flatten(callbacks) if callbacks is not None else []
+    writers = [c for c in callbacks if isinstance(c, RetrievalEvaluation)]
+    others = [c for c in callbacks if not isinstance(c, RetrievalEvaluation)]
+    orthogonal = _orthogonal_layers(model)
+    if orthogonal:
+        writers.append(LogOrthogonality(orthogonal))
+    _check_learning_rates(model, others)
+    for callback in others:
+        _check_monitor(callback, others, writers, model, has_validation_data)
+    if _needs_hierarchy_update(model, others):
+        others.insert(0, HierarchyUpdate())
+    return [*writers, *others]
 
 
 class LogOrthogonality(keras.callbacks.Callback):
     """Logs, after each epoch, how far proxies are above the orthogonality floor."""
 
-    name = "orthogonality_excess"
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+        self.names = ["orthogonality_excess"]
+        if len(layers) > 1:
+            self.names = [f"{self.names[0]}_{layer.name}" for layer in layers]
 
     def on_epoch_end(self, epoch, logs=None):
-        layers = _orthogonal_layers(self.model)
-        for layer in layers:
-            excess = layer.regularizer.excess(keras.ops.convert_to_tensor(layer.proxies))
-            key = self.name if len(layers) == 1 else f"{self.name}_{layer.name}"
-            logs[key] = float(keras.ops.convert_to_numpy(excess))
+        for name, layer in zip(self.names, self.layers, strict=True):
+            proxies = keras.ops.convert_to_tensor(layer.proxies)
+            excess = layer.regularizer.excess(proxies)
+            logs[name] = float(keras.ops.convert_to_numpy(excess))
 
 
 def _orthogonal_layers(model):
@@ -55,52 +60,63 @@ def _orthogonal_layers(model):
     ]
 
 
-def _check_monitors(model, writers, readers, has_validation_data):
-    retrieval = {name for w in writers for name in getattr(w, "names", ())}
-    trained = {"loss", "learning_rate", LogOrthogonality.name}
-    trained |= {tracker.name for tracker in model.loss_trackers}
-    trained |= set(_compiled_metric_names(model))
-    known = retrieval | trained
-    if has_validation_data:
-        known |= {f"val_{name}" for name in trained}
-    # A callback of the user's own may log anything.
-    can_tell = all(type(c).__module__.startswith(("keras.", "keras_")) for c in readers)
-    for callback in readers:
-        monitor = getattr(callback, "monitor", None)
-        if monitor is None or (
-            isinstance(callback, keras.callbacks.ModelCheckpoint)
-            and not callback.save_best_only
-        ):
-            continue
-        name = type(callback).__name__
-        if monitor not in known and can_tell:
-            raise ValueError(
-                f"{name} monitors {monitor!r}, which this run will not log. It will "
-                f"log: {', '.join(sorted(known))}. Retrieval metrics come from "
-                "`khp.callbacks.RetrievalEvaluation(data.validation)`."
-            )
-        if monitor in retrieval and _mode_of(callback) != "max":
-            raise ValueError(
-                f"{name} must be told that more {monitor!r} is better: pass "
-                f'`{name}(monitor="{monitor}", mode="max")`. Received: '
-                f"mode={_mode_of(callback)!r}."
-            )
-
-
-def _mode_of(callback):
-    mode = getattr(callback, "mode", None)
-    if mode is not None:
-        return mode
-    # ModelCheckpoint keeps only the comparison.
-    operation = getattr(callback, "monitor_op", None)
-    return {"greater": "max", "less": "min"}.get(
-        getattr(operation, "__name__", None), "auto"
+def _needs_hierarchy_update(model, callbacks):
+    return (
+        any(isinstance(term, HierProxyLoss) for term in terms_of(model.loss))
+        and bool(learned_hierarchies(model))
+        and not any(isinstance(callback, HierarchyUpdate) for callback in callbacks)
     )
 
 
-def _compiled_metric_names(model):
-    for metric in model._compile_config.config.get("metrics") or []:
-        yield metric if isinstance(metric, str) else getattr(metric, "name", metric)
+def _check_monitor(callback, callbacks, writers, model, has_validation_data):
+    monitors = isinstance(callback, keras.callbacks.MonitorCallback)
+    if not monitors or not getattr(callback, "save_best_only", True):
+        return
+    monitor = callback.monitor
+    name = type(callback).__name__
+    modes = _best_modes(writers, model, has_validation_data)
+    if monitor not in modes:
+        if _may_log_more(model, callbacks):
+            return
+        raise ValueError(
+            f"{name} monitors {monitor!r}, which this run will not log. It will "
+            f"log: {', '.join(sorted(modes))}. Retrieval metrics come from "
+            "`khp.callbacks.RetrievalEvaluation(data.validation)`."
+        )
+    if callback.mode != modes[monitor] and monitor not in ("loss", "val_loss"):
+        raise ValueError(
+            f"{name} cannot tell that the best {monitor!r} is the "
+            f"{'largest' if modes[monitor] == 'max' else 'smallest'}: pass "
+            f'`{name}(monitor="{monitor}", mode="{modes[monitor]}")`. Received: '
+            f"mode={callback.mode!r}."
+        )
+
+
+def _best_modes(writers, model, has_validation_data):
+    """What the run will log, to whether the best is the `"max"` or the `"min"`."""
+    losses = ["loss", *(tracker.name for tracker in model.loss_trackers)]
+    if has_validation_data:
+        losses += [f"val_{name}" for name in losses]
+    modes = dict.fromkeys(losses, "min")
+    for writer in writers:
+        best = "max" if isinstance(writer, RetrievalEvaluation) else "min"
+        modes |= dict.fromkeys(writer.names, best)
+    return modes
+
+
+def _may_log_more(model, callbacks):
+    # Callbacks of the user's own may log anything; the names of several outputs and
+    # of compiled metrics are known to Keras when it has seen a batch.
+    config = model._compile_config.config
+    return (
+        len(model.outputs) > 1
+        or bool(config["metrics"] or config["weighted_metrics"])
+        or any(isinstance(c, keras.callbacks.LambdaCallback) for c in callbacks)
+        or not all(
+            type(c).__module__.startswith(("keras.", "keras_hierproxy."))
+            for c in callbacks
+        )
+    )
 
 
 def _check_learning_rates(model, callbacks):
@@ -118,7 +134,3 @@ def _check_learning_rates(model, callbacks):
                 "`khp.optimizers.grouped(model, schedule=...)`, whose factors multiply "
                 "the rates of all groups."
             )
-
-
-def _any(callbacks, kind):
-    return any(isinstance(callback, kind) for callback in callbacks)

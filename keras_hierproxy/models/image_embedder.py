@@ -4,7 +4,14 @@ import keras
 import keras_hub
 
 # keras-hub picks a task's class by its backbone's; ours takes every backbone.
-from keras_hub.src.utils.preset_utils import get_preset_loader
+from keras_hub.src.utils.preset_utils import (
+    TASK_CONFIG_FILE,
+    check_config_class,
+    check_file_exists,
+    find_subclass,
+    get_preset_loader,
+    load_json,
+)
 
 from keras_hierproxy.layers import (
     GeneralizedMeanPooling2D,
@@ -29,7 +36,9 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             which embeds and trains with losses over pairs.
         preprocessor: layer or function of a batch of images, applied before the
             model by `fit`, `evaluate`, `predict` and `embed`; None for a backbone
-            that takes images as they are.
+            that takes images as they are. A function must be registered
+            (`keras.saving.register_keras_serializable`) to be saved with the
+            model; presets hold layers only.
         embedding_dim: int, d; 128.
         pooling: `"avg"`, `"max"` or `"gem"` (`GeneralizedMeanPooling2D`) over a
             feature map; `"avg"`, `"max"` or `"token"` (the first) over tokens. By
@@ -105,12 +114,15 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             "pooling": self.pooling,
             "geometry": keras.saving.serialize_keras_object(self.geometry),
             "proxies": keras.saving.serialize_keras_object(self.proxies),
+            "pretrained": self.pretrained,
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        config["geometry"] = keras.saving.deserialize_keras_object(config["geometry"])
+        pretrained = config.pop("pretrained")
+        for name in ("preprocessor", "geometry"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
         # A layer where `from_preset` was given one, else what was saved.
         proxies = config.pop("proxies")
         fresh = not isinstance(proxies, dict)
@@ -119,6 +131,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             proxies = None if fresh else keras.saving.deserialize_keras_object(proxies)
         embedder = super().from_config({**config, "proxies": proxies})
         embedder.fresh_proxies = fresh
+        embedder.pretrained = pretrained
         return embedder
 
     @classmethod
@@ -127,33 +140,91 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
 
         A preset that `save_to_preset` wrote gives the whole embedder. If
         `num_classes` differs from the preset's, or `proxies` are passed, the trained
-        backbone and head are kept and only the proxies start anew. A keras-hub
-        preset of an image backbone gives the backbone and its preprocessor; head
-        and proxies are new.
+        backbone and head are kept and only the proxies start anew. Any other preset
+        of an image model gives its backbone and, as the preprocessor, its resizing
+        and scaling of images; head and proxies are new.
 
         Args:
             preset: str, a folder, a keras-hub name, or a `kaggle://` or `hf://`
                 handle.
             load_weights: bool, False for the architecture alone.
             **kwargs: arguments of the constructor that replace the preset's, such
-                as `num_classes` (None for no proxies), `proxies`, `embedding_dim`.
+                as `num_classes` (None for no proxies), `proxies`, `preprocessor`;
+                without weights, or where the preset has no head, `embedding_dim`.
 
         Returns:
             An `ImageEmbedder`.
+
+        Raises:
+            ValueError: if there is no such preset, or if its trained head has
+                another `embedding_dim`.
         """
-        loader = get_preset_loader(str(preset))
-        loader.check_backbone_class()
-        if "proxies" in kwargs:
+        preset = str(preset)
+        loader = get_preset_loader(preset)
+        saved = _saved_config(preset, cls)
+        if saved is None:
+            kwargs.setdefault("preprocessor", _image_converter(preset, loader))
+        elif load_weights:
+            _check_head(saved, **kwargs)
+        if kwargs.get("proxies") is not None:
             kwargs.setdefault("num_classes", kwargs["proxies"].num_classes)
         embedder = loader.load_task(cls, load_weights, load_weights, **kwargs)
         embedder.pretrained = load_weights
         return embedder
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Saves the embedder as a preset, a folder that `from_preset` reads.
+
+        Args:
+            preset_dir: str, the folder.
+            max_shard_size: float, GB, above which a backbone's weights are split
+                into several files.
+        """
+        preprocessor = self.preprocessor
+        if preprocessor is not None and not isinstance(preprocessor, keras.Layer):
+            raise ValueError(
+                "A preset holds a preprocessor that is a layer. Received: "
+                f"preprocessor={preprocessor!r}; wrap it in `keras.layers.Lambda`, or "
+                "save the model by `embedder.save(path)`."
+            )
+        super().save_to_preset(str(preset_dir), max_shard_size)
 
     def load_task_weights(self, filepath):
         skipped = list(self.backbone._flatten_layers())
         if self.fresh_proxies and self.proxies is not None:
             skipped.append(self.proxies)
         keras.saving.load_weights(self, filepath, objects_to_skip=skipped)
+
+
+def _saved_config(preset, task_class):
+    """The arguments of the embedder in a preset, or None if it holds none."""
+    if not check_file_exists(preset, TASK_CONFIG_FILE):
+        return None
+    task = load_json(preset, TASK_CONFIG_FILE)
+    return task["config"] if issubclass(check_config_class(task), task_class) else None
+
+
+def _check_head(saved, embedding_dim=None, **_):
+    if embedding_dim not in (None, saved["embedding_dim"]):
+        raise ValueError(
+            f"The preset's trained head has embedding_dim={saved['embedding_dim']}. "
+            f"Received: embedding_dim={embedding_dim}. To train a new head, build "
+            "`ImageEmbedder(ImageEmbedder.from_preset(preset).backbone, ...)`."
+        )
+
+
+def _image_converter(preset, loader):
+    """What a preset does to images before its backbone, or None."""
+    converter_class = keras_hub.layers.ImageConverter
+    backbone_class = loader.check_backbone_class()
+    try:
+        converter_class = find_subclass(preset, converter_class, backbone_class)
+    except ValueError:
+        pass  # The backbone has no class of its own: the general one.
+    try:
+        return loader.load_image_converter(converter_class)
+    except FileNotFoundError:
+        return None
 
 
 def _resolve_proxies(proxies, num_classes):
