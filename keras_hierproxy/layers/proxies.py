@@ -96,15 +96,10 @@ class Proxies(keras.layers.Layer):
     def _add_proxies(self, name, rows, dimension, initializer=None, regularized=True):
         initializer = initializer or self.initializer
         padding = -rows % _shards()
-
-        def initialize(shape, dtype):
-            values = initializer((rows, dimension), dtype=dtype)
-            return ops.pad(values, ((0, padding), (0, 0)))
-
         return self.add_weight(
             name=name,
             shape=(rows + padding, dimension),
-            initializer=initialize if padding else initializer,
+            initializer=_Padded(initializer, padding) if padding else initializer,
             regularizer=self.regularizer if regularized else None,
         )
 
@@ -139,6 +134,18 @@ class Proxies(keras.layers.Layer):
             "initializer": keras.initializers.serialize(self.initializer),
             "regularizer": keras.regularizers.serialize(self.regularizer),
         }
+
+
+class _Padded(keras.initializers.Initializer):
+    """Draws rows as another initializer does, and appends rows of zeros."""
+
+    def __init__(self, initializer, padding):
+        self.initializer = initializer
+        self.padding = padding
+
+    def __call__(self, shape, dtype=None):
+        rows = self.initializer((shape[0] - self.padding, *shape[1:]), dtype=dtype)
+        return ops.pad(rows, ((0, self.padding), (0, 0)))
 
 
 def _positive_int(name, value):
