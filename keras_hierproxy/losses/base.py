@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_hierproxy.layers.proxies import Proxies
-from keras_hierproxy.ops import gather_replicas, num_replicas
+from keras_hierproxy.ops import between_replicas, gather_replicas, num_replicas
 
 
 class EmbeddingLoss(keras.losses.Loss):
@@ -242,10 +242,10 @@ def _as_labels(y_true):
             f"{tuple(labels.shape)}; for one-hot labels pass `y.argmax(-1)`, for "
             "labels of several levels their first column, `y[:, 0]`."
         )
-    if "int" not in keras.backend.standardize_dtype(labels.dtype):
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if "int" not in dtype and not between_replicas():
         raise ValueError(
-            "Labels must be integer class ids. Received dtype "
-            f"{keras.backend.standardize_dtype(labels.dtype)}; pass "
+            f"Labels must be integer class ids. Received dtype {dtype}; pass "
             "`y.astype('int32')`."
         )
     return ops.cast(labels, "int32")

@@ -12,15 +12,33 @@ import keras
 from keras import ops
 
 
-def _replica_context():
-    """TensorFlow's context of one of several replicas, or None."""
+def _distribute():
+    """The module `tf.distribute`, or None on other backends."""
     if keras.backend.backend() != "tensorflow":
         return None
-    distribute = sys.modules["tensorflow"].distribute
-    context = distribute.get_replica_context()
+    return sys.modules["tensorflow"].distribute
+
+
+def _replica_context():
+    """TensorFlow's context of one of several replicas, or None."""
+    if _distribute() is None:
+        return None
+    context = _distribute().get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return None
     return context
+
+
+def between_replicas():
+    """Whether a strategy is in force and this is none of its replicas.
+
+    There Keras calls a loss once, to build it, with a batch that it has averaged
+    over the replicas: class ids and all have become floats.
+    """
+    distribute = _distribute()
+    return distribute is not None and (
+        distribute.has_strategy() and distribute.in_cross_replica_context()
+    )
 
 
 def num_replicas():
