@@ -1,0 +1,96 @@
+"""A folder of arrays that are costly to make again."""
+
+import os
+import pathlib
+import tempfile
+import warnings
+import zipfile
+import zlib
+
+import numpy as np
+
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def cache_folder():
+    """The folder of the cache.
+
+    Returns:
+        A `pathlib.Path`: the environment variable `KERAS_HIERPROXY_CACHE` where
+        set, else `keras_hierproxy` in `XDG_CACHE_HOME`, else in `~/.cache`.
+
+    Example:
+
+    ```python
+    import os
+    from keras_hierproxy.datasets.cache import cache_folder
+
+    os.environ["KERAS_HIERPROXY_CACHE"] = "/tmp/hierproxy"
+    cache_folder()  # PosixPath("/tmp/hierproxy")
+    ```
+    """
+    if folder := os.environ.get("KERAS_HIERPROXY_CACHE"):
+        return pathlib.Path(folder).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(base).expanduser() / "keras_hierproxy"
+
+
+def cached_arrays(path, names, build):
+    """Arrays from the file at `path`, built and kept there when it has none.
+
+    A damaged file is built again, and a folder that cannot be written costs only
+    the time of the next build: both are warnings.
+
+    Args:
+        path: `pathlib.Path` of an `.npz` file.
+        names: names of the arrays.
+        build: function of no arguments that returns the arrays, in the order of
+            `names`.
+
+    Returns:
+        Tuple of arrays, in the order of `names`.
+
+    Example:
+
+    ```python
+    import pathlib
+    import numpy as np
+    from keras_hierproxy.datasets.cache import cached_arrays
+
+    path = pathlib.Path("/tmp/hierproxy/squares.npz")
+    (squares,) = cached_arrays(path, ["squares"], lambda: (np.arange(9) ** 2,))
+    ```
+    """
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return tuple(file[name] for name in names)
+        except _DAMAGE as error:
+            warnings.warn(
+                f"The cached file {path} is damaged ({error}); it is built again.",
+                stacklevel=2,
+            )
+    arrays = build()
+    try:
+        _write(path, dict(zip(names, arrays, strict=True)))
+    except OSError as error:
+        warnings.warn(
+            f"Cannot write {path} ({error}); it will be built again next time. Set "
+            "the environment variable KERAS_HIERPROXY_CACHE to a writable folder.",
+            stacklevel=2,
+        )
+    return arrays
+
+
+def _write(path, arrays):
+    # Written beside its place and then moved there, so that a run that is killed,
+    # or one that reads at the same time, never sees half a file.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(unfinished, path)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
