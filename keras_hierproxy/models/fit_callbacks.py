@@ -69,7 +69,7 @@ def _needs_hierarchy_update(model, callbacks):
 
 
 def _check_monitor(callback, callbacks, writers, model, has_validation_data):
-    monitors = isinstance(callback, keras.callbacks.MonitorCallback)
+    monitors = hasattr(callback, "monitor") and hasattr(callback, "mode")
     if not monitors or not getattr(callback, "save_best_only", True):
         return
     monitor = callback.monitor
