@@ -6,6 +6,7 @@ trained, and would be lost on save.
 """
 
 import copy
+from numbers import Real
 
 import keras
 from keras import ops
@@ -36,7 +37,7 @@ class EmbeddingLoss(keras.losses.Loss):
             float32 scalar.
         """
         embeddings = _as_embeddings(y_pred)
-        labels = _as_labels(y_true)
+        labels = _as_labels(y_true, embeddings)
         weights = _as_weights(sample_weight, labels)
         labels, embeddings, weights = gather_replicas(labels, embeddings, weights)
         return self.call(labels, embeddings, weights) / num_replicas()
@@ -216,7 +217,7 @@ def _check_term(term, weight):
             "Only losses of keras_hierproxy add up to one loss; they see the whole "
             f"batch, others see a sample at a time. Received: {term!r}."
         )
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+    if isinstance(weight, bool) or not isinstance(weight, Real):
         raise ValueError(
             f"A loss is scaled by a number. Received: {weight!r} for {term.name}."
         )
@@ -232,10 +233,8 @@ def _as_embeddings(y_pred):
     return ops.cast(embeddings, "float32")
 
 
-def _as_labels(y_true):
-    labels = ops.convert_to_tensor(y_true)
-    if len(labels.shape) == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+def _as_labels(y_true, embeddings):
+    labels = _column_to_vector(ops.convert_to_tensor(y_true))
     if len(labels.shape) != 1:
         raise ValueError(
             "Labels must be class ids of shape (batch,). Received shape "
@@ -248,11 +247,31 @@ def _as_labels(y_true):
             f"Labels must be integer class ids. Received dtype {dtype}; pass "
             "`y.astype('int32')`."
         )
+    if _differ(labels.shape[0], embeddings.shape[0]):
+        raise ValueError(
+            "Labels must be one class id for each embedding. Received "
+            f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings."
+        )
     return ops.cast(labels, "int32")
 
 
 def _as_weights(sample_weight, labels):
     if sample_weight is None:
         return ops.ones(ops.shape(labels), dtype="float32")
-    weights = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
-    return ops.reshape(weights, ops.shape(labels))
+    weights = _column_to_vector(ops.convert_to_tensor(sample_weight))
+    if len(weights.shape) != 1 or _differ(weights.shape[0], labels.shape[0]):
+        raise ValueError(
+            "`sample_weight` must be one number a sample, shape (batch,). Received "
+            f"shape {tuple(weights.shape)} for {labels.shape[0]} labels."
+        )
+    return ops.cast(weights, "float32")
+
+
+def _column_to_vector(x):
+    """`(b, 1)` to `(b,)`; anything else as it is."""
+    return x[:, 0] if len(x.shape) == 2 and x.shape[1] == 1 else x
+
+
+def _differ(size, other):
+    """Whether two sizes, None where a graph does not know them, cannot be equal."""
+    return None not in (size, other) and size != other
