@@ -26,7 +26,7 @@ def l2_normalize(x):
     Returns:
         Tensor of the same shape and dtype; rows have norm 1, or 0.
     """
-    return x * inverse_norm(x)
+    return ops.multiply(x, inverse_norm(x))
 
 
 def cosine_similarity(x, proxies, scale=1.0):
