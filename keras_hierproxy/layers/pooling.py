@@ -34,6 +34,8 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
         self, exponent=3.0, epsilon=1e-6, data_format=None, name=None, **kwargs
     ):
         super().__init__(name=name, **kwargs)
+        if exponent <= 0:
+            raise ValueError(f"`exponent` must be positive. Received: {exponent}.")
         self.exponent = exponent
         self.epsilon = epsilon
         self.data_format = data_format or keras.config.image_data_format()
@@ -43,6 +45,8 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
             name="p",
             shape=(),
             initializer=keras.initializers.Constant(self.exponent),
+            # Read in half precision, 3.01 would be 3.02, and stay so for many steps.
+            autocast=False,
         )
 
     def call(self, x):
