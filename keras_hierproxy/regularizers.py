@@ -1,5 +1,7 @@
 """Soft Orthogonal Proxies: proxies of different classes at right angles."""
 
+from numbers import Real
+
 import keras
 from keras import ops
 
@@ -40,7 +42,7 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
     """
 
     def __init__(self, strength, per_proxy=False):
-        if isinstance(strength, bool) or not isinstance(strength, (int, float)):
+        if isinstance(strength, bool) or not isinstance(strength, Real):
             raise ValueError(f"`strength` must be a number. Received: {strength!r}.")
         if strength < 0:
             raise ValueError(f"`strength` must not be negative. Received: {strength}.")
@@ -62,7 +64,7 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
         """
         penalty, count = _penalty(proxies)
         floor = ops.maximum(count * count / proxies.shape[1] - count, 0.0)
-        return (penalty - floor) / count
+        return ops.divide_no_nan(penalty - floor, count)
 
     def get_config(self):
         return {"strength": self.strength, "per_proxy": self.per_proxy}
