@@ -1,0 +1,120 @@
+"""Value and gradients stay finite where directions, pairs or samples are missing."""
+
+import numpy as np
+import pytest
+
+from tests.gradients import value_and_gradients
+from tests.losses.cases import ALL, SMALL, as_float32
+
+OF_ONE_CLASS = np.flatnonzero(SMALL.labels == 6)
+
+
+def measure(case, labels, embeddings, weights=None, proxies=None):
+    """Value and all gradients; `proxies` maps the arrays of all levels."""
+    loss = case.build()
+    variables = case.variables(loss)
+    if proxies is not None:
+        for variable in variables:
+            variable.assign(proxies(np.array(variable)))
+    value, by_embeddings, by_proxies = value_and_gradients(
+        lambda x: loss(labels, x, weights), [as_float32(embeddings)], variables
+    )
+    return value, by_embeddings + by_proxies
+
+
+def assert_finite(measured):
+    value, gradients = measured
+    assert np.isfinite(value)
+    for gradient in gradients:
+        assert np.isfinite(gradient).all()
+
+
+def with_rows(rows, value):
+    embeddings = SMALL.embeddings.copy()
+    embeddings[rows] = value
+    return embeddings
+
+
+EMBEDDINGS = {
+    "a zero vector": with_rows(2, 0.0),
+    "all zero": np.zeros_like(SMALL.embeddings),
+    "a class of equal points": with_rows(
+        OF_ONE_CLASS, SMALL.embeddings[OF_ONE_CLASS[0]]
+    ),
+    "all points equal": with_rows(slice(None), SMALL.embeddings[0]),
+    "opposite points": SMALL.embeddings * np.sign(SMALL.embeddings[:, :1]),
+    "norms of 1e15": 1e15 * SMALL.embeddings,
+    "norms of 1e30": 1e30 * SMALL.embeddings,
+    "norms of 1e-4": 1e-4 * SMALL.embeddings,
+    "norms of 1e-30": 1e-30 * SMALL.embeddings,
+    "equal to their proxies": SMALL.proxies()[SMALL.labels],
+    "opposite to their proxies": -SMALL.proxies()[SMALL.labels],
+}
+PROXIES = {
+    "all zero": np.zeros_like,
+    "all equal": np.ones_like,
+    "norms of 1e15": lambda proxies: 1e15 * proxies,
+    "norms of 1e-30": lambda proxies: 1e-30 * proxies,
+}
+
+
+@pytest.mark.parametrize("embeddings", EMBEDDINGS)
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_embeddings(case, embeddings):
+    assert_finite(measure(case, SMALL.labels, EMBEDDINGS[embeddings]))
+
+
+@pytest.mark.parametrize("proxies", PROXIES)
+@pytest.mark.parametrize("case", [c for c in ALL if not c.over_pairs], ids=str)
+def test_proxies(case, proxies):
+    measured = measure(case, SMALL.labels, SMALL.embeddings, proxies=PROXIES[proxies])
+    assert_finite(measured)
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_scale_of_embeddings_and_proxies_does_not_matter(case):
+    value, gradients = measure(case, SMALL.labels, SMALL.embeddings)
+    scaled_value, scaled_gradients = measure(
+        case, SMALL.labels, 1e3 * SMALL.embeddings, proxies=lambda p: 1e-2 * p
+    )
+    assert scaled_value == pytest.approx(value, rel=1e-5)
+    for gradient, scaled, scale in zip(
+        gradients, scaled_gradients, [1e3] + [1e-2] * (len(gradients) - 1), strict=True
+    ):
+        error = np.abs(scale * scaled - gradient).max()
+        assert error <= 1e-4 * np.abs(gradient).max()
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_batch_of_one(case):
+    measured = measure(case, SMALL.labels[1:2], SMALL.embeddings[1:2])
+    assert_finite(measured)
+    if case.over_pairs:
+        assert measured[0] == 0.0
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_batch_of_one_class(case):
+    labels = np.full_like(SMALL.labels, 3)
+    value, gradients = measure(case, labels, SMALL.embeddings)
+    assert_finite((value, gradients))
+    expected = case.reference(labels, SMALL.embeddings, case.proxies())
+    assert value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", [c for c in ALL if c.over_pairs], ids=str)
+def test_batch_without_positive_pairs(case):
+    labels = np.arange(len(SMALL.labels))
+    value, gradients = measure(case, labels, SMALL.embeddings)
+    assert_finite((value, gradients))
+    expected = case.reference(labels, SMALL.embeddings, [])
+    assert value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_weights_all_zero(case):
+    weights = np.zeros(len(SMALL.labels))
+    value, gradients = measure(case, SMALL.labels, SMALL.embeddings, weights)
+    assert value == 0.0
+    for gradient in gradients:
+        assert not gradient.any()

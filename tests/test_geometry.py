@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_hierproxy.geometry import Sphere
+from tests.gradients import value_and_gradients
+
+SPHERE = Sphere()
+X = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+Y = np.random.default_rng(1).normal(size=(4, 5)).astype("float32")
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def to_numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def test_project():
+    np.testing.assert_allclose(to_numpy(SPHERE.project(X)), unit(X), rtol=1e-6)
+    np.testing.assert_allclose(to_numpy(SPHERE.project(X[0])), unit(X[0]), rtol=1e-6)
+    points = to_numpy(SPHERE.project(np.zeros((2, 5), "float32")))
+    np.testing.assert_array_equal(points, np.zeros((2, 5)))
+
+
+def test_distance_to_others():
+    distances = to_numpy(SPHERE.pairwise_distance(unit(X), unit(Y)))
+    np.testing.assert_allclose(distances, 1 - unit(X) @ unit(Y).T, atol=1e-6)
+
+
+def test_distance_within():
+    points = unit(X)
+    distances = to_numpy(SPHERE.pairwise_distance(points))
+    np.testing.assert_allclose(distances, 1 - points @ points.T, atol=1e-6)
+    np.testing.assert_array_equal(np.diag(distances), np.zeros(7))
+
+
+def test_distance_is_never_negative():
+    points = unit(np.random.default_rng(0).normal(size=(500, 64)).astype("float32"))
+    twice = to_numpy(SPHERE.pairwise_distance(points, points))
+    assert (1 - (points * points).sum(1) < 0).any(), "rounding must make some negative"
+    assert (twice >= 0).all()
+
+
+def test_equal_points_have_finite_gradients():
+    def spread(x):
+        return keras.ops.sum(SPHERE.pairwise_distance(SPHERE.project(x)))
+
+    value, (gradient,), _ = value_and_gradients(spread, [np.ones((4, 5), "float32")])
+    assert value == pytest.approx(0, abs=1e-5)
+    np.testing.assert_allclose(gradient, 0, atol=1e-5)
+
+
+def test_search_vectors_rank_by_cosine():
+    queries, gallery = SPHERE.search_vectors(X, 3 * Y.astype("float64"))
+    assert queries.dtype == gallery.dtype == "float32"
+    np.testing.assert_allclose(queries @ gallery.T, unit(X) @ unit(Y).T, atol=1e-6)
+
+
+def test_search_vectors_keep_zeros():
+    queries, gallery = SPHERE.search_vectors(np.zeros((2, 5)), Y)
+    np.testing.assert_array_equal(queries, np.zeros((2, 5)))
+    assert np.isfinite(gallery).all()
+
+
+def test_equality_and_serialization():
+    config = keras.saving.serialize_keras_object(SPHERE)
+    again = keras.saving.deserialize_keras_object(config)
+    assert again == SPHERE and hash(again) == hash(SPHERE)
+    assert SPHERE != "Sphere()" and repr(SPHERE) == "Sphere()"
