@@ -73,9 +73,7 @@ def plot_neighbors(
     queries = _choose_queries(data.labels[:, 0], indices, num_queries, seed)
 
     columns = num_neighbors + 1
-    figure = Figure(
-        figsize=(columns + 1.8, len(queries) + 0.8), layout="constrained"
-    )
+    figure = Figure(figsize=(columns + 1.8, len(queries) + 0.8), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     grid = figure.subplots(len(queries), columns, squeeze=False)
     for row, query in zip(grid, queries, strict=True):

@@ -1,0 +1,435 @@
+"""The command `hierproxy`.
+
+It stands outside the package because importing that imports Keras, which takes
+seconds and settles the backend: here the help comes at once, and `--backend` in time.
+"""
+
+import contextlib
+import enum
+import json
+import os
+import pathlib
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _choice(name, *values):
+    return enum.StrEnum(name, {value: value for value in values})
+
+
+Backend = _choice("Backend", "tensorflow", "jax", "torch")
+Split = _choice("Split", "test", "validation", "train")
+Loss = _choice(
+    "Loss",
+    "hpl",
+    "hpl-taxonomy",
+    "proxy-anchor",
+    "proxy-nca",
+    "normalized-softmax",
+    "soft-triple",
+    "cosface",
+    "arcface",
+    "sub-center-arcface",
+    "multi-similarity",
+    "sup-con",
+    "triplet",
+)
+
+
+def _names(text: str):
+    return [name.strip() for name in text.split(",")]
+
+
+def _positive_integers(text: str):
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if min(numbers) < 1:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 50,8.")
+    return numbers
+
+
+def _option(help, *names, panel="Run", **options):
+    return typer.Option(*names, help=help, rich_help_panel=panel, **options)
+
+
+Root = Annotated[
+    str | None,
+    _option(
+        "The folder with the official files of the data set.",
+        panel="Data",
+        metavar="FOLDER",
+    ),
+]
+TrainGroups = Annotated[
+    object | None,
+    _option(
+        "Alphabets of `omniglot` to train on, separated by commas, instead of the "
+        "fixed split.",
+        panel="Data",
+        parser=_names,
+        metavar="NAMES",
+    ),
+]
+TestGroups = Annotated[
+    object | None,
+    _option(
+        "Alphabets of `omniglot` to test on.",
+        panel="Data",
+        parser=_names,
+        metavar="NAMES",
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    _option(
+        "Leave out images that cannot be read, and count them.",
+        "--skip-bad",
+        panel="Data",
+    ),
+]
+BackendOption = Annotated[
+    Backend | None,
+    _option(
+        "`tensorflow`, `jax` or `torch`; by default what `KERAS_BACKEND` or Keras's "
+        "configuration says.",
+        metavar="NAME",
+    ),
+]
+
+
+@app.callback()
+def _about():
+    """Trains embedders of images by hierarchical proxies, and measures retrieval.
+
+    Start with `hierproxy train`: it needs no files and takes a few minutes.
+    """
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    data: Annotated[
+        str,
+        _option(
+            "`glyphs` (letters rendered from fonts, nothing to download), `omniglot` "
+            "(handwriting, needs --root), or a folder of images with a folder a class; "
+            "nested folders are coarser levels.",
+            panel="Data",
+            metavar="NAME",
+        ),
+    ] = "glyphs",
+    root: Root = None,
+    train_groups: TrainGroups = None,
+    test_groups: TestGroups = None,
+    image_size: Annotated[
+        int | None,
+        _option(
+            "Side in pixels to which the images of a folder, or of `omniglot`, are "
+            "brought. By default 32 for `omniglot`, 64 for a folder, and 224 with "
+            "--preset. Time grows with its square.",
+            panel="Data",
+            metavar="N",
+            min=16,
+        ),
+    ] = None,
+    skip_bad: SkipBad = False,
+    loss: Annotated[
+        Loss,
+        _option(
+            "Over proxies: `hpl` (learns a hierarchy), `hpl-taxonomy` (takes that of "
+            "the labels), `proxy-anchor`, `proxy-nca`, `normalized-softmax`, "
+            "`soft-triple`, `cosface`, `arcface`, `sub-center-arcface`. Over pairs: "
+            "`multi-similarity`, `sup-con`, `triplet`.",
+            panel="Model",
+            metavar="NAME",
+        ),
+    ] = "hpl",
+    level_sizes: Annotated[
+        object | None,
+        _option(
+            "Sizes of the coarse levels of `hpl`, such as `50` or `50,8`; by default "
+            "one level of the square root of the number of classes.",
+            panel="Model",
+            parser=_positive_integers,
+            metavar="SIZES",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        _option(
+            "Start from a pretrained model instead of from scratch: a preset's folder, "
+            "or a keras-hub name or handle.",
+            panel="Model",
+            metavar="NAME",
+        ),
+    ] = None,
+    embedding_dim: Annotated[
+        int | None,
+        _option("Dimensions of an embedding; 128.", panel="Model", metavar="N", min=2),
+    ] = None,
+    epochs: Annotated[
+        int, _option("Passes over the images.", panel="Training", metavar="N", min=1)
+    ] = 10,
+    batch_size: Annotated[
+        int, _option("Images in a step.", panel="Training", metavar="N", min=2)
+    ] = 128,
+    images_per_class: Annotated[
+        int | None,
+        _option(
+            "Draw batches class by class, with so many images of each. By default 4 "
+            "for the losses over pairs; the others take images as they come.",
+            panel="Training",
+            metavar="N",
+            min=2,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        _option(
+            "Of the network; 1e-3. With --preset by default 1e-5 for its backbone "
+            "and 1e-4 for the rest.",
+            panel="Training",
+            metavar="RATE",
+            min=0.0,
+        ),
+    ] = None,
+    proxy_learning_rate: Annotated[
+        float, _option("Of the proxies.", panel="Training", metavar="RATE", min=0.0)
+    ] = 1e-2,
+    augment: Annotated[
+        bool, _option("Turn, stretch and shift images a little.", panel="Training")
+    ] = True,
+    seed: Annotated[
+        int,
+        _option("The same seed, the same run.", panel="Training", metavar="N", min=0),
+    ] = 0,
+    output: Annotated[
+        pathlib.Path | None,
+        _option(
+            "The run's folder; by default runs/DATA-LOSS-SEED.",
+            "--output",
+            "-o",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        _option(
+            "Go on with the run in --output, with its settings; --epochs may be more.",
+            "--resume",
+        ),
+    ] = False,
+    backend: BackendOption = None,
+):
+    """Trains an embedder; reports recall on classes that it has never seen.
+
+    The best epoch is chosen on validation classes, which are taken out of the
+    training ones. The test classes are evaluated once before training and once at the
+    end. **Ctrl-C** stops cleanly and keeps the best epoch so far; `--resume` goes on
+    from there, or after a crash.
+
+    Examples:
+
+        hierproxy train
+        hierproxy train --data omniglot --root data --loss proxy-anchor --epochs 60
+        hierproxy train --data photos/ --loss hpl --level-sizes 50,8
+        hierproxy train --resume --output runs/photos-hpl-0 --epochs 40
+    """
+    runs = _import_runs(backend)
+    settings = {
+        name: value
+        for name, value in context.params.items()
+        if name in runs.SETTINGS and (not resume or _is_given(context, name))
+    }
+    if output is None:
+        name = pathlib.Path(data).resolve().name
+        output = pathlib.Path("runs", f"{name}-{loss}-{seed}")
+    run = (runs.resume_run if resume else runs.new_run)(output, settings)
+
+    with console.status(f"Reading {run.settings.data} ..."):
+        splits = runs.load_data(run.settings)
+    _print_splits(splits)
+    with console.status("Building the model, evaluating it untrained ..."):
+        run.begin(splits, runs.build_embedder(run.settings, splits.train))
+    with runs.EpochLines(console, run.settings.epochs) as lines:
+        run.fit(callbacks=[lines])
+    if not run.history:
+        console.print(
+            "Stopped before the end of the first epoch: nothing to keep yet. "
+            "--resume begins it again."
+        )
+        raise typer.Exit(130)
+    with console.status("Evaluating the best epoch on the test classes ..."):
+        metrics = run.finish()
+
+    _print_metrics(
+        splits.test, {"before": metrics["test_before"], "after": metrics["test"]}
+    )
+    if metrics["interrupted"]:
+        console.print("Stopped early; --resume goes on after the last whole epoch.")
+    console.print(
+        f"Epoch {metrics['selected_epoch']} of {metrics['epochs']} was best on the "
+        "validation classes. Model, history, metrics and pictures:"
+    )
+    console.print(str(output), markup=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    model: Annotated[
+        pathlib.Path,
+        typer.Argument(help="Folder of a run, a `.keras` file or a preset's folder."),
+    ],
+    data: Annotated[
+        str | None,
+        _option(
+            "As in `train`; by default what the run was trained on.",
+            panel="Data",
+            metavar="NAME",
+        ),
+    ] = None,
+    root: Root = None,
+    train_groups: TrainGroups = None,
+    test_groups: TestGroups = None,
+    split: Annotated[
+        Split | None,
+        _option(
+            "`test`, `validation` or `train`, or `all` of a folder. By default `all` "
+            "of a folder that the run was not trained on, else `test`.",
+            panel="Data",
+            metavar="NAME",
+        ),
+    ] = None,
+    skip_bad: SkipBad = False,
+    k: Annotated[
+        object, _option("The K of Recall@K.", parser=_positive_integers, metavar="KS")
+    ] = "1,2,4,8",
+    output: Annotated[
+        pathlib.Path | None,
+        _option(
+            "Write the metrics to this JSON file.", "--output", "-o", metavar="FILE"
+        ),
+    ] = None,
+    backend: BackendOption = None,
+):
+    """Reports retrieval metrics of a trained embedder, at every level of the labels.
+
+    Every image of the split is a query against all others of it.
+
+    Examples:
+
+        hierproxy evaluate runs/glyphs-hpl-0
+        hierproxy evaluate runs/glyphs-hpl-0 --data omniglot --root data
+        hierproxy evaluate runs/photos-hpl-0 --data other_photos/
+    """
+    runs = _import_runs(backend)
+    options = ("root", "train_groups", "test_groups", "skip_bad")
+    changes = {
+        name: context.params[name] for name in options if _is_given(context, name)
+    }
+    settings, usual_split = runs.evaluation_settings(model, data, changes)
+    with console.status("Reading ..."):
+        embedder = runs.load_embedder(model)
+        chosen = runs.load_split(settings, split or usual_split, embedder)
+    results = runs.evaluate_split(embedder, chosen, k)
+    _print_metrics(chosen, {str(split or usual_split): results})
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(results, indent=2))
+
+
+def main():
+    """Runs the command; what the user can mend ends in a message, not a traceback."""
+    # TensorFlow's notes: what goes wrong is raised anyway.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
+    try:
+        app()
+    except (ValueError, OSError, ImportError) as error:
+        # Not as markup: errors hold brackets.
+        Console(stderr=True).print(
+            f"Error: {error}", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.exit(2)
+
+
+def _import_runs(backend):
+    """Imports what needs Keras, which reads the backend at that moment."""
+    if backend is not None:
+        os.environ["KERAS_BACKEND"] = backend
+    with console.status("Starting Keras ..."), _quiet_stderr():
+        from keras_hierproxy import runs
+    if backend not in (None, runs.backend()):
+        raise ValueError(
+            f"--backend {backend} comes too late: in this process Keras already runs "
+            f"on {runs.backend()}."
+        )
+    return runs
+
+
+@contextlib.contextmanager
+def _quiet_stderr():
+    """Swallows what C++ libraries write, as TensorFlow does when it is imported."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def _is_given(context, name):
+    return context.get_parameter_source(name).name != "DEFAULT"
+
+
+def _print_splits(splits):
+    table = Table("split")
+    for header in ("images", *splits.train.level_names):
+        table.add_column(header, justify="right")
+    for name in ("train", "validation", "test"):
+        part = getattr(splits, name)
+        counts = [f"{len(names):,}" for names in part.class_names]
+        table.add_row(name, f"{len(part):,}", *counts)
+    console.print(table)
+
+
+def _print_metrics(data, columns):
+    """A row for each level and metric, a column for each dict of results."""
+    table = Table("level", "metric", *columns, title=f"{len(data):,} queries")
+    first = next(iter(columns.values()))
+    for level, name in enumerate(data.level_names):
+        prefix = f"level{level}_" if level else ""
+        metrics = ["r_precision", "map@r"]
+        metrics[:0] = [
+            key.removeprefix(prefix)
+            for key in first
+            if key.startswith(f"{prefix}recall@")
+        ]
+        for i, metric in enumerate(metrics):
+            values = [f"{results[prefix + metric]:.3f}" for results in columns.values()]
+            table.add_row("" if i else name, metric, *values)
+        table.add_section()
+    console.print(table)
+    excluded = first["num_excluded"]
+    if excluded:
+        console.print(f"{excluded:,} queries are alone in their class and left out.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Evaluation of a trained embedder."""
+
+import dataclasses
+import pathlib
+
+import keras
+
+from keras_hierproxy import retrieval
+from keras_hierproxy.models import ImageEmbedder
+from keras_hierproxy.models.embedder import Embedder
+from keras_hierproxy.runs.data import load_data, read_folder
+from keras_hierproxy.runs.embedder import check_images
+from keras_hierproxy.runs.run import read_record
+from keras_hierproxy.runs.settings import DATA_SETS, Settings
+
+
+def evaluation_settings(model, data, changes):
+    """What `hierproxy evaluate` reads, and the split that it takes by default.
+
+    Args:
+        model: path of the model.
+        data: name or folder, None for what the model's run was trained on.
+        changes: dict of further settings that were given.
+
+    Returns:
+        `(settings, split)`.
+    """
+    record = read_record(model)
+    other = None if data is None else Settings(data=data)
+    if record is None and other is None:
+        raise ValueError(
+            f"{model} is not the folder of a run: say with --data what to evaluate on."
+        )
+    settings = None if record is None else Settings(**record["settings"])
+    split = "test"
+    if other is not None and (settings is None or settings.data != other.data):
+        settings = other
+        split = "test" if data in DATA_SETS else "all"
+    return dataclasses.replace(settings, **changes), split
+
+
+def load_embedder(path):
+    """The embedder in a run's folder, a `.keras` file or a preset's folder."""
+    path = pathlib.Path(path)
+    if (path / "model.keras").exists():
+        path = path / "model.keras"
+    if path.suffix == ".keras" and path.exists():
+        model = keras.models.load_model(path)
+        if not isinstance(model, Embedder):
+            raise ValueError(
+                f"{path} holds a {type(model).__name__}; an `ImageEmbedder` or an "
+                "`EmbeddingModel` of images is needed."
+            )
+        return model
+    if (path / "config.json").exists():
+        return ImageEmbedder.from_preset(path, num_classes=None)
+    raise FileNotFoundError(
+        f"There is no model at {path}: expected a run's folder with model.keras, a "
+        ".keras file, or a preset's folder with config.json."
+    )
+
+
+def load_split(settings, split, embedder):
+    """A split as a trained embedder takes it: one of `load_data`, or `"all"`."""
+    image_shape = embedder.input_shape[1:]
+    if split != "all":
+        data = getattr(load_data(settings, image_shape), split)
+    elif settings.data not in DATA_SETS:
+        data = read_folder(settings, image_shape)
+    else:
+        raise ValueError(
+            f"--split all is for folders of images. Received: --data {settings.data}."
+        )
+    check_images(data, embedder)
+    return data
+
+
+def evaluate_split(embedder, data, k):
+    """Retrieval metrics of an embedder on a data set, with a progress bar."""
+    if max(k) >= len(data):
+        raise ValueError(
+            f"--k {max(k)} is larger than the gallery: {len(data)} images offer each "
+            f"query {len(data) - 1} others."
+        )
+    points = embedder.embed(data.images, verbose=1)
+    return retrieval.evaluate(points, data.labels, k=k, geometry=embedder.geometry)

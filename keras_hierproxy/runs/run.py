@@ -1,0 +1,281 @@
+"""A training run in a folder: settings, best weights, history, metrics, pictures.
+
+run.json         the settings, and recall before training
+history.csv      a line for each whole epoch
+best.weights.h5  the weights of the best validation epoch so far
+backup/          the last whole epoch, which `resume_run` goes on from
+model.keras      the model with the best weights
+metrics.json     retrieval metrics on the test classes
+recall.png       recall on the validation classes, epoch by epoch
+neighbors.png    queries of the test classes with their nearest neighbours
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+
+import keras
+
+from keras_hierproxy import datasets, pictures
+from keras_hierproxy.callbacks import RetrievalEvaluation
+from keras_hierproxy.retrieval import evaluate
+from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
+from keras_hierproxy.runs.settings import Settings
+
+MONITOR = "val_recall@1"
+_PARTS = ("train", "validation", "test")
+_OVER_PAIRS = ("multi-similarity", "sup-con", "triplet")
+
+
+def new_run(folder, settings):
+    """A `Run` in a folder that must be new or empty.
+
+    Args:
+        folder: path.
+        settings: dict, for `Settings`.
+
+    Raises:
+        ValueError: the folder is not empty.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        holds_run = (folder / "run.json").exists()
+        raise ValueError(
+            f"{folder} is not empty. Choose another folder with --output"
+            + (", or go on with the run in it with --resume." if holds_run else ".")
+        )
+    return Run(folder, Settings(**settings))
+
+
+def resume_run(folder, settings):
+    """The `Run` in a folder, to go on with.
+
+    Args:
+        folder: path.
+        settings: dict of those that were given again; only `epochs` may differ from
+            what the run was started with.
+
+    Raises:
+        ValueError: there is no run, or it was started with other settings or on
+            another backend.
+    """
+    folder = pathlib.Path(folder)
+    record = read_record(folder)
+    if record is None:
+        raise ValueError(f"There is no run to resume in {folder}.")
+    run = Run(folder, Settings(**{**record["settings"], **settings}), record)
+    changed = [
+        f"{name}={record['settings'].get(name)!r}"
+        for name, value in dataclasses.asdict(run.settings).items()
+        if record["settings"].get(name) != value and name != "epochs"
+    ]
+    if changed:
+        raise ValueError(
+            f"The run in {folder} was started with {', '.join(changed)}. Resume it "
+            "without these options, or start another run."
+        )
+    if record["backend"] != keras.backend.backend():
+        raise ValueError(
+            f"The run in {folder} was started on {record['backend']}. Resume it with "
+            f"--backend {record['backend']}."
+        )
+    return run
+
+
+class Run:
+    """A training run in a folder, made by `new_run` or `resume_run`.
+
+    `begin`, `fit` and `finish`, in this order.
+
+    Attributes:
+        settings: `Settings`.
+        interrupted: bool, whether Ctrl-C ended `fit`.
+    """
+
+    def __init__(self, folder, settings, record=None):
+        self.folder = folder
+        self.settings = settings
+        self.interrupted = False
+        self._record = record
+
+    @property
+    def history(self):
+        """`history.csv` as a dict of lists, without the column of epochs."""
+        path = self.folder / "history.csv"
+        if not path.exists():
+            return {}
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {
+            name: [float(row[name]) for row in rows]
+            for name in (rows[0] if rows else ())
+            if name != "epoch"
+        }
+
+    def begin(self, data, embedder):
+        """Evaluates a new run's untrained model; checks that a resumed one fits.
+
+        Args:
+            data: the splits, of `load_data`.
+            embedder: of `build_embedder`.
+        """
+        _check_splits(data)
+        self.data, self.embedder = data, embedder
+        # Whatever is wrong with these comes out now.
+        self._batches = _batches(self.settings, data.train)
+        self._evaluation = RetrievalEvaluation(
+            data.validation, k=_ks(data.validation), batch_size=self.settings.batch_size
+        )
+        sizes = {part: _sizes(getattr(data, part)) for part in _PARTS}
+        if self._record is not None and self._record["data"] != sizes:
+            raise ValueError(
+                f"The data has changed since the run in {self.folder} was started: it "
+                f"had {self._record['data']} and has {sizes}."
+            )
+        self._record = {
+            "test_before": self._record and self._record["test_before"],
+            "settings": dataclasses.asdict(self.settings),
+            "backend": keras.backend.backend(),
+            "data": sizes,
+        }
+        if self._record["test_before"] is None:
+            self._record["test_before"], _ = self._test()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write_json(self.folder / "run.json", self._record)
+
+    def fit(self, callbacks=()):
+        """Trains up to the last epoch, or until Ctrl-C.
+
+        Ctrl-C ends training between two steps, and leaves the run as the last whole
+        epoch had left it; a second one raises at once, wherever that is.
+        """
+        done = self._whole_epochs()
+        self._drop_history_after(done)
+        with StopOnInterrupt() as interrupt:
+            try:
+                self.embedder.fit(
+                    self._batches,
+                    epochs=self.settings.epochs,
+                    verbose=0,
+                    callbacks=[*self._keepers(), *callbacks, interrupt],
+                )
+            except Interrupted:
+                self.interrupted = True
+
+    def finish(self):
+        """Evaluates the best epoch on the test classes, and writes what is left.
+
+        Returns:
+            The metrics, as in `metrics.json`.
+        """
+        self.embedder.load_weights(self.folder / "best.weights.h5")
+        self.embedder.save(self.folder / "model.keras")
+        results, points = self._test()
+        history = self.history
+        recall = history[MONITOR]
+        metrics = {
+            "test": results,
+            "test_before": self._record["test_before"],
+            "selected_epoch": 1 + recall.index(max(recall)),
+            "epochs": len(recall),
+            "interrupted": self.interrupted,
+            MONITOR: max(recall),
+        }
+        _write_json(self.folder / "metrics.json", metrics)
+        pictures.plot_recall(
+            history, self.folder / "recall.png", self.data.validation.level_names
+        )
+        pictures.plot_neighbors(
+            self.data.test,
+            points,
+            self.folder / "neighbors.png",
+            geometry=self.embedder.geometry,
+        )
+        return metrics
+
+    def _keepers(self):
+        """The callbacks that write the run's files, the backup last.
+
+        Killed anywhere between them, the run goes on with the epoch that the backup
+        does not hold, and writes its line and its weights once more.
+        """
+        best = max(self.history.get(MONITOR, []), default=None)
+        return [
+            self._evaluation,
+            keras.callbacks.ModelCheckpoint(
+                self.folder / "best.weights.h5",
+                monitor=MONITOR,
+                mode="max",
+                save_best_only=True,
+                save_weights_only=True,
+                initial_value_threshold=best,
+            ),
+            keras.callbacks.CSVLogger(self.folder / "history.csv", append=True),
+            keras.callbacks.BackupAndRestore(
+                self.folder / "backup", double_checkpoint=True, delete_checkpoint=False
+            ),
+        ]
+
+    def _whole_epochs(self):
+        path = self.folder / "backup" / "training_metadata.json"
+        return json.loads(path.read_text())["epoch"] if path.exists() else 0
+
+    def _drop_history_after(self, num_epochs):
+        path = self.folder / "history.csv"
+        if path.exists():
+            lines = path.read_text().splitlines(keepends=True)
+            path.write_text("".join(lines[: 1 + num_epochs] if num_epochs else []))
+
+    def _test(self):
+        test = self.data.test
+        points = self.embedder.embed(test.images, self.settings.batch_size)
+        geometry = self.embedder.geometry
+        results = evaluate(points, test.labels, k=_ks(test), geometry=geometry)
+        return results, points
+
+
+def _check_splits(data):
+    for part in _PARTS:
+        if getattr(data, part) is None:
+            raise ValueError(
+                f"A run needs training, validation and test classes. Received: no "
+                f"{part} classes."
+            )
+
+
+def _batches(settings, train):
+    options = {}
+    images_per_class = settings.images_per_class
+    if images_per_class is None and settings.loss in _OVER_PAIRS:
+        images_per_class = 4
+    if images_per_class is not None:
+        options = {"sampler": "balanced", "images_per_class": images_per_class}
+    if isinstance(train.images, datasets.ImageFiles):
+        options["workers"] = os.cpu_count()
+    return train.batches(
+        settings.batch_size,
+        seed=settings.seed,
+        augment=datasets.RandomAffine() if settings.augment else None,
+        **options,
+    )
+
+
+def _ks(data):
+    """The K of Recall@K that a data set is large enough for."""
+    return [k for k in (1, 2, 4, 8) if k < len(data)]
+
+
+def _sizes(data):
+    levels = zip(data.level_names, data.class_names, strict=True)
+    return {"images": len(data), **{level: len(names) for level, names in levels}}
+
+
+def read_record(folder):
+    path = pathlib.Path(folder) / "run.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _write_json(path, content):
+    path.write_text(json.dumps(content, indent=2))

@@ -1,0 +1,39 @@
+"""What a run computes, in the words of the command line."""
+
+import dataclasses
+import os
+
+DATA_SETS = ("glyphs", "omniglot")
+
+
+@dataclasses.dataclass
+class Settings:
+    """Everything that decides what a run computes: the options of `hierproxy train`."""
+
+    data: str = "glyphs"
+    root: str | None = None
+    train_groups: list[str] | None = None
+    test_groups: list[str] | None = None
+    image_size: int | None = None
+    skip_bad: bool = False
+    loss: str = "hpl"
+    level_sizes: list[int] | None = None
+    preset: str | None = None
+    embedding_dim: int | None = None
+    epochs: int = 10
+    batch_size: int = 128
+    images_per_class: int | None = None
+    learning_rate: float | None = None
+    proxy_learning_rate: float = 1e-2
+    augment: bool = True
+    seed: int = 0
+
+    def __post_init__(self):
+        # So that a run is understood in another working folder, too.
+        for name in ("data", "root", "preset"):
+            value = getattr(self, name)
+            if value is not None and value not in DATA_SETS and os.path.isdir(value):
+                setattr(self, name, os.path.abspath(value))
+
+
+SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
