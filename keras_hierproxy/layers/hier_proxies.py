@@ -32,7 +32,7 @@ class HierProxies(Proxies):
     Args:
         num_classes: int, C.
         level_sizes: tuple of ints, the numbers of coarse proxies from fine to
-            coarse, each smaller than the one before; or `"auto"`, one coarse level
+            coarse, none larger than the one before; or `"auto"`, one coarse level
             of `round(sqrt(C))`, which halves the classes' scale of log(C). Not
             with a taxonomy, which says its own.
         taxonomy: int array `(C, L - 1)`, row c the ancestors of class c from fine
@@ -125,7 +125,7 @@ class HierProxies(Proxies):
         return _without_padding(self.coarse_proxies[level - 1], rows)
 
     def labels_at(self, level, labels):
-        """Class ids `(b,)` to ids of their ancestors at a coarse level, int32 `(b,)`."""
+        """Class ids to ids of their ancestors at a coarse level, int32 `(b,)`."""
         return ops.take(self.taxonomy[:, level - 1], labels, axis=0)
 
     def parents(self, level):
@@ -221,20 +221,12 @@ class HierProxies(Proxies):
         self.ready.assign(np.asarray(store["ready"]))
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "level_sizes": self.level_sizes,
-            # The taxonomy itself is a variable, saved with the weights.
-            "learned": self.learned,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        learned = config.pop("learned")
-        layer = super().from_config(config)
-        layer.learned = learned
-        return layer
+        levels = {"level_sizes": self.level_sizes}
+        if not self.learned:
+            # Also a variable; but a layer made from its config alone, as a clone or
+            # a preset without weights is, has no other.
+            levels = {"taxonomy": self._given_taxonomy.tolist()}
+        return {**super().get_config(), **levels}
 
 
 def _state(name, shape, dtype):
@@ -286,9 +278,10 @@ def check_taxonomy(taxonomy, num_classes):
     for level, column in enumerate(array.T, start=1):
         if not np.array_equal(np.unique(column), np.arange(column.max() + 1)):
             raise ValueError(
-                f"The ids of a taxonomy's level must be dense, 0 to n - 1; level {level} "
-                f"has {len(np.unique(column))} distinct ids from {column.min()} to "
-                f"{column.max()}. `np.unique(ids, return_inverse=True)[1]` makes them so."
+                "The ids of a taxonomy's level must be dense, 0 to n - 1; level "
+                f"{level} has {len(np.unique(column))} distinct ids from "
+                f"{column.min()} to {column.max()}. "
+                "`np.unique(ids, return_inverse=True)[1]` makes them so."
             )
     for level, (fine, coarse) in enumerate(
         zip(array.T[:-1], array.T[1:], strict=True), start=1

@@ -182,6 +182,8 @@ def test_config_round_trip(levels):
     assert type(again) is khp.layers.HierProxies
     assert again.get_config() == layer.get_config()
     assert again.learned == layer.learned
+    assert to_numpy(again.is_ready()) == (not layer.learned)
+    np.testing.assert_array_equal(np.array(again.taxonomy), np.array(layer.taxonomy))
     assert [v.shape for v in again.variables] == [v.shape for v in layer.variables]
 
 
