@@ -5,7 +5,6 @@ query that never finds itself, ties by index, and blocks small enough that
 memory grows with the rows and not with their square.
 """
 
-import faiss
 import numpy as np
 
 from keras_hierproxy.geometry import Sphere
@@ -128,6 +127,8 @@ class NeighborSearch:
         faiss picks any of those that tie at the last place, so one place more
         than needed is fetched, and where the tie reaches that too, twice as many.
         """
+        import faiss  # here: training alone does without
+
         fetch = min(fetch, len(self.vectors))
         similarities, groups = faiss.knn(
             vectors, self.vectors, fetch, faiss.METRIC_INNER_PRODUCT

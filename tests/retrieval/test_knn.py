@@ -1,5 +1,6 @@
 import importlib
 
+import faiss
 import numpy as np
 import pytest
 
@@ -56,13 +57,13 @@ def test_everything_ties(k):
 def searches(monkeypatch):
     """Sizes (queries, gallery, k) of the searches that faiss is asked for."""
     sizes = []
-    search = knn_module.faiss.knn
+    search = faiss.knn
 
     def record(queries, gallery, k, metric):
         sizes.append((len(queries), len(gallery), k))
         return search(queries, gallery, k, metric)
 
-    monkeypatch.setattr(knn_module.faiss, "knn", record)
+    monkeypatch.setattr(faiss, "knn", record)
     return sizes
 
 
