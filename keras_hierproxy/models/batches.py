@@ -7,6 +7,8 @@ import types
 import keras
 import numpy as np
 
+from keras_hierproxy.ops import num_data_shards
+
 
 def as_batches(x, y, sample_weight, batch_size, shuffle, check, preprocess):
     """Data as Keras takes it, with labels checked and inputs preprocessed.
@@ -160,6 +162,8 @@ class LoaderBatches(keras.utils.PyDataset):
 class CheckedBatches(keras.utils.PyDataset):
     """The batches of another dataset, with labels checked and inputs preprocessed.
 
+    Where `keras.distribution` cannot cut a batch into equal parts, it is filled up.
+
     Args:
         batches: a `keras.utils.PyDataset`. One with an attribute `epoch`, such as
             those of `khp.datasets`, knows the order of each epoch, and is told
@@ -182,6 +186,8 @@ class CheckedBatches(keras.utils.PyDataset):
         self.epoch = 0
         ordered = hasattr(batches, "epoch") or batches.num_batches is None
         self.shuffle = shuffle and not ordered
+        # Of unlabelled batches nothing tells the filling from the rest.
+        self.fill = isinstance(batches, ArrayBatches) or check is not unchecked
         # Those of khp.datasets also know all their labels.
         if hasattr(batches, "epoch") and hasattr(batches, "labels"):
             check(batches.labels)
@@ -196,7 +202,8 @@ class CheckedBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         if self.shuffle:
             index = _order(len(self), self.epoch)[index]
-        return _prepare(self.batches[index], self.check, self.preprocess)
+        batch = _prepare(self.batches[index], self.check, self.preprocess)
+        return _fill_up(batch) if self.fill and num_data_shards() > 1 else batch
 
     def set_epoch(self, epoch):
         self.epoch = epoch
@@ -227,6 +234,24 @@ def _prepare(batch, check, preprocess):
     if preprocess is not None:
         x = keras.tree.map_structure(keras.ops.convert_to_numpy, preprocess(x))
     return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+
+def _fill_up(batch):
+    """Repeats a batch's first samples until `keras.distribution` can cut it.
+
+    Their weight is 0: to our losses they are absent.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    rows = len(keras.tree.flatten(x)[0])
+    taken = np.arange(rows + -rows % num_data_shards()) % rows
+    x, y = keras.tree.map_structure(
+        lambda array: None if array is None else array[taken], (x, y)
+    )
+    if y is None:
+        return (x,)
+    weights = np.ones(rows, "float32") if sample_weight is None else sample_weight
+    weights = np.where(np.arange(len(taken)) < rows, np.ravel(weights)[taken], 0)
+    return x, y, weights.astype("float32")
 
 
 def _prepare_in_pipeline(preprocess, *batch):

@@ -20,6 +20,7 @@ from keras_hierproxy.models.batches import (
     unchecked,
 )
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
+from keras_hierproxy.ops import num_data_shards
 from keras_hierproxy.optimizers import default_optimizer, load_whatever_the_padding
 
 
@@ -185,8 +186,13 @@ class Embedder:
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """The model's output, as `keras.Model.predict`; arguments are the same."""
+        rows = len(keras.tree.flatten(x)[0]) if is_array_like(x) else None
+        batch_size = batch_size or 32
+        # So that what `keras.distribution` needs as filling comes last.
+        batch_size += -batch_size % num_data_shards()
         batches = self._batches(x, batch_size=batch_size, labelled=False)
-        return keras.Model.predict(self, batches, verbose=verbose, **kwargs)
+        outputs = keras.Model.predict(self, batches, verbose=verbose, **kwargs)
+        return keras.tree.map_structure(lambda output: output[:rows], outputs)
 
     def embed(self, x, batch_size=128, verbose=0):
         """Embeds inputs.

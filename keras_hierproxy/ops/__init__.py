@@ -9,6 +9,7 @@ from keras_hierproxy.ops.reductions import log_weights as log_weights
 from keras_hierproxy.ops.reductions import weighted_mean as weighted_mean
 from keras_hierproxy.ops.replicas import between_replicas as between_replicas
 from keras_hierproxy.ops.replicas import gather_replicas as gather_replicas
+from keras_hierproxy.ops.replicas import num_data_shards as num_data_shards
 from keras_hierproxy.ops.replicas import num_replicas as num_replicas
 from keras_hierproxy.ops.similarity import center_similarity as center_similarity
 from keras_hierproxy.ops.similarity import cosine_similarity as cosine_similarity

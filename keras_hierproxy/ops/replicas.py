@@ -47,6 +47,12 @@ def num_replicas():
     return 1 if context is None else context.num_replicas_in_sync
 
 
+def num_data_shards():
+    """Into how many equal parts `keras.distribution` cuts a batch."""
+    distribution = keras.distribution.distribution()
+    return 1 if distribution is None else distribution.num_model_replicas
+
+
 def gather_replicas(*tensors):
     """The tensors of all replicas, joined along the first axis, with gradients."""
     context = _replica_context()
