@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 ARGS ?=
+# Each benchmark is a script; side_by_side.py is what they import.
+BENCHMARKS ?= $(filter-out benchmarks/side_by_side.py,$(wildcard benchmarks/*.py))
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-tensorflow
@@ -20,6 +22,7 @@ help:
 	@echo "                  one of them: make test BACKENDS=jax"
 	@echo "                  part of them: make test ARGS='tests/losses -k anchor'"
 	@echo "make bench        measure against PyTorch Metric Learning"
+	@echo "                  one of them: make bench BENCHMARKS=benchmarks/evaluation.py"
 	@echo "make lint         check style with ruff (make format mends it)"
 	@echo "make wheel        build dist/*.whl"
 	@echo "make wheel-check  build the wheel and use it from an empty folder"
@@ -34,7 +37,8 @@ test: $(DEV)
 	@$(BIN)/python tests/run.py --backend $(BACKENDS) $(ARGS)
 
 bench: $(DEV)
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	@for script in $(BENCHMARKS); do \
+	  echo; echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
 lint: $(DEV)
 	$(BIN)/ruff check .
