@@ -1,6 +1,7 @@
 """Pictures of a run: recall over the epochs, queries with their neighbours."""
 
 import textwrap
+import warnings
 
 import numpy as np
 
@@ -20,6 +21,9 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
         path: where to write the picture; its ending gives the format.
         level_names: names of the levels, finest first.
         prefix: that of the callback.
+
+    Raises:
+        ValueError: if the history holds no recall under these names.
     """
     from matplotlib.figure import Figure
 
@@ -28,6 +32,12 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
         for level, title in enumerate(level_names)
     ]
     levels = [(title, recalls) for title, recalls in levels if recalls]
+    if not levels:
+        raise ValueError(
+            f"The history must hold {prefix}recall@K, which "
+            f"`khp.callbacks.RetrievalEvaluation(..., prefix={prefix!r})` logs. "
+            f"Received: {', '.join(history) or 'nothing'}."
+        )
     figure = Figure(figsize=(1 + 4 * len(levels), 3.4), layout="constrained")
     for axes, (title, recalls) in zip(
         figure.subplots(1, len(levels), squeeze=False)[0], levels, strict=True
@@ -36,15 +46,14 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
             np.linspace(1.0, 0.35, len(recalls)), recalls.items(), strict=True
         ):
             epochs = np.arange(1, len(values) + 1)
-            axes.plot(epochs, values, "o-", ms=3, color=RIGHT, alpha=shade)
-            axes.annotate(
-                f"@{k}", (epochs[-1], values[-1]), xytext=(6, 0), va="center",
-                textcoords="offset points", color=RIGHT, alpha=shade,
-            )  # fmt: skip
-        axes.set(title=title, xlabel="epoch", ylabel="Recall@K")
+            label = f"K = {k}"
+            axes.plot(epochs, values, "o-", ms=3, c=RIGHT, alpha=shade, label=label)
+        axes.set_title(title, parse_math=False)
+        axes.set(xlabel="epoch", ylabel="Recall@K")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, reverse=True)
     figure.savefig(path, dpi=130)
 
 
@@ -61,14 +70,15 @@ def plot_neighbors(
         data: `khp.datasets.RetrievalDataset` of n images.
         points: float array `(n, d)`, their embeddings.
         path: where to write the picture; its ending gives the format.
-        num_queries: int, rows.
-        num_neighbors: int, columns.
+        num_queries: int, rows; fewer if there are fewer images.
+        num_neighbors: int, columns; fewer if there are fewer images.
         geometry: where the points live; the sphere by default.
         seed: int, of the choice of queries.
     """
     from matplotlib.figure import Figure
 
     geometry = Sphere() if geometry is None else geometry
+    num_neighbors = min(num_neighbors, len(data) - 1)
     indices, _ = knn(points, k=num_neighbors, geometry=geometry)
     queries = _choose_queries(data.labels[:, 0], indices, num_queries, seed)
 
@@ -79,21 +89,28 @@ def plot_neighbors(
     for row, query in zip(grid, queries, strict=True):
         _draw(row[0], data.images[query], PLAIN, 1.0)
         row[0].set_ylabel(
-            _caption(data, query), rotation=0, ha="right", va="center", fontsize=7
-        )
+            _caption(data, query),
+            rotation=0, ha="right", va="center", fontsize=7, parse_math=False,
+        )  # fmt: skip
         for axes, neighbor in zip(row[1:], indices[query], strict=True):
             color, mark = _verdict(data.labels[query], data.labels[neighbor])
             _draw(axes, data.images[neighbor], color, 2.5)
             axes.text(
-                0.97, 0.03, mark, color=color, transform=axes.transAxes,
-                ha="right", va="bottom", fontsize=9, fontweight="bold",
+                0.96, 0.05, mark, transform=axes.transAxes, ha="right", va="bottom",
+                color="white", fontsize=8, fontweight="bold",
+                bbox={"facecolor": color, "edgecolor": "none", "pad": 1.5},
             )  # fmt: skip
     grid[0, 0].set_title("query", fontsize=8)
     for rank, axes in enumerate(grid[0, 1:], start=1):
         axes.set_title(str(rank), fontsize=8)
     near = f"  ~ same {data.level_names[1]}" if data.num_levels > 1 else ""
-    figure.suptitle(f"✓ same {data.level_names[0]}{near}  ✗ neither", fontsize=10)
-    figure.savefig(path, dpi=110)
+    figure.suptitle(
+        f"✓ same {data.level_names[0]}{near}  ✗ neither", fontsize=10, parse_math=False
+    )
+    with warnings.catch_warnings():
+        # Names in scripts that matplotlib's font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(path, dpi=110)
 
 
 def _recalls(history, prefix):
