@@ -233,7 +233,9 @@ def _prepare(batch, check, preprocess):
     y = check(y)
     if preprocess is not None:
         x = keras.tree.map_structure(keras.ops.convert_to_numpy, preprocess(x))
-    return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+    batch = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+    # tf.data, through which Keras feeds TensorFlow, takes a list for a tensor.
+    return keras.tree.lists_to_tuples(batch)
 
 
 def _fill_up(batch):

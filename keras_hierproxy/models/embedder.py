@@ -205,12 +205,16 @@ class Embedder:
             verbose: 1 for a progress bar.
 
         Returns:
-            float32 NumPy array `(n, d)`, points of `geometry`.
+            float32 NumPy array `(n, d)`, points of `geometry`; of a model with
+            several outputs the structure of them.
         """
-        points = self.predict(x, batch_size=batch_size, verbose=verbose)
+        outputs = self.predict(x, batch_size=batch_size, verbose=verbose)
+        return keras.tree.map_structure(self._points, outputs)
+
+    def _points(self, outputs):
         if self._projection() is None:
-            points = self.geometry.project(keras.ops.cast(points, "float32"))
-        return np.asarray(keras.ops.convert_to_numpy(points), "float32")
+            outputs = self.geometry.project(keras.ops.cast(outputs, "float32"))
+        return np.asarray(keras.ops.convert_to_numpy(outputs), "float32")
 
     def _projection(self):
         for layer in self._flatten_layers():
@@ -224,19 +228,20 @@ class Embedder:
         They would get no gradient, at which optimizers raise on some backends, and
         weight decay and regularizers would move them.
         """
-        terms = terms_of(loss)
-        if not terms:
+        if loss is None:
             return
         read = {
             id(variable)
-            for term in terms
+            for term in terms_of(loss)
             if isinstance(term, ProxyLoss)
             for variable in term.variables_read(term.proxies)
         }
+        reads_any = _may_read_any(loss)
         for layer in self._flatten_layers():
             if isinstance(layer, Proxies):
                 for variable in layer.proxy_variables():
-                    variable.trainable = layer.trainable and id(variable) in read
+                    is_read = reads_any or id(variable) in read
+                    variable.trainable = layer.trainable and is_read
 
     def _preprocess(self):
         """A function of a batch's inputs, or None."""
@@ -267,6 +272,16 @@ class Embedder:
         return functools.partial(
             check_labels, num_classes=min(num_classes, default=None)
         )
+
+
+def _may_read_any(loss):
+    """Whether a loss of the user's own is there, which may read any layer."""
+    return any(
+        each is not None
+        and not isinstance(each, (str, EmbeddingLoss))
+        and not each.__module__.startswith("keras.")
+        for each in keras.tree.flatten(loss)
+    )
 
 
 def _track_terms(sums):
