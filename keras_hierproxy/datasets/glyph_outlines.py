@@ -73,6 +73,8 @@ def read_outlines(font, characters):
     from matplotlib.path import Path
 
     file = FT2Font(f"{matplotlib.get_data_path()}/fonts/ttf/{font}.ttf")
+    # In the units of the design, and unhinted: else FreeType's version would show.
+    file.set_size(file.units_per_EM, dpi=72)
     present = file.get_charmap()
     outlines = {}
     for character in characters:
@@ -81,8 +83,7 @@ def read_outlines(font, characters):
         misplaced = font.startswith("cm") and not character.isascii()
         if ord(character) not in present or misplaced:
             continue
-        # In the units of the design: hinting would vary with FreeType's version.
-        file.load_char(ord(character), LoadFlags.NO_SCALE)
+        file.load_char(ord(character), LoadFlags.NO_HINTING)
         points, codes = file.get_path()
         if len(points):
             points[codes == Path.CLOSEPOLY] = points[0]  # no point, but (0, 0)

@@ -40,7 +40,6 @@ FONTS = (
     "cmr10",
     "cmb10",
     "cmss10",
-    "cmti10",
     "cmtt10",
     "cmmi10",
 )
@@ -70,25 +69,25 @@ class Character:
 def load_glyphs(seed=0, cache_dir=None):
     """Loads the glyph set, rendering it the first time.
 
-    Letters of 14 scripts are drawn from the outlines in 22 fonts of matplotlib
+    Letters of 12 scripts are drawn from the outlines in 21 fonts of matplotlib
     (DejaVu, STIX, Computer Modern): one image for each font that has the letter,
     and further ones where fewer than 12 fonts have it. Each is turned, sheared,
-    stretched, bent, thickened and shifted at random, and then fills the frame:
-    size tells nothing, so `o` and `O` are one class.
+    stretched, bent, thickened and shifted at random, and about fills the frame: size
+    tells nothing.
 
     Images are white on black: the background is 0, which is what convolutions
     and shifts pad with, so that there is no border to see.
 
-    Letters that look the same at this size (`A` of the Latin, Greek and Cyrillic
-    scripts; `s` and `S`) are one class, under the name of the first. What is in
-    the set, and what each class stands for, is in `glyphs.tsv`; how it was chosen,
-    in `glyph_table.py`. The seed moves pixels only: the classes and their split
-    are always the same, hence no letter ever trained on is in a test set.
+    Of letters that look the same like this (`A` of the Latin, Greek and Cyrillic
+    scripts; `S` and `s`) only the first is in the set. `glyphs.tsv` lists the
+    classes, with the letters left out for each; `glyph_table.py` tells how they
+    were chosen. The seed moves pixels only: the classes and their split are always
+    the same, hence no letter ever trained on is in a test set.
 
     Args:
         seed: seed of the distortions, an integer of 0 or more. The same seed gives
             the same pixels.
-        cache_dir: folder to keep the images in (some 8 MB a seed). Defaults to
+        cache_dir: folder to keep the images in (some 6 MB a seed). Defaults to
             `KERAS_HIERPROXY_CACHE`, else `XDG_CACHE_HOME/keras_hierproxy`, else
             `~/.cache/keras_hierproxy`.
 
@@ -119,9 +118,9 @@ def load_glyphs(seed=0, cache_dir=None):
         ("images", "classes"),
         lambda: render([row.character for row in table], seed),
     )
-    labels, names = zip(
+    names, labels = zip(
         *(
-            np.unique([getattr(row, level) for row in table], return_inverse=True)[::-1]
+            np.unique([getattr(row, level) for row in table], return_inverse=True)
             for level in ("character", "base", "script")
         ),
         strict=True,
@@ -153,7 +152,7 @@ def read_table():
     ```python
     from keras_hierproxy.datasets.glyphs import read_table
 
-    {row.character: row.look_alikes for row in read_table()}["A"]
+    {row.character: row.look_alikes for row in read_table()}["A"]  # "ΑАᴀꓮ"
     ```
     """
     lines = TABLE.read_text(encoding="utf-8").splitlines()
@@ -172,6 +171,9 @@ def render(characters, seed):
         Tuple of images, `uint8` of shape `(N, 32, 32, 1)`, and of the index into
         `characters` of each, `int32` of shape `(N,)`, in ascending order.
 
+    Raises:
+        ValueError: a character that no font has.
+
     Example:
 
     ```python
@@ -184,6 +186,8 @@ def render(characters, seed):
     outlines, classes = [], []
     for index, character in enumerate(characters):
         drawn = [font[character] for font in fonts if character in font]
+        if not drawn:
+            raise ValueError(f"No font of the glyph set has {character!r}.")
         count = max(len(drawn), MIN_IMAGES)
         outlines += itertools.islice(itertools.cycle(drawn), count)
         classes += [index] * count
