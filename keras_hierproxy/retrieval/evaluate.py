@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from keras_hierproxy.geometry import Sphere
-from keras_hierproxy.retrieval.knn import NeighborSearch, query_blocks
+from keras_hierproxy.retrieval.knn import NeighborSearch
 from keras_hierproxy.retrieval.metrics import (
     count_positives,
     map_at_r,
@@ -112,8 +112,7 @@ def evaluate(
         depths = np.maximum(depths, num_positives)
 
     values = np.empty((num_levels, len(scores), len(query_labels)))
-    for rows, depth in query_blocks(depths.max(axis=1)):
-        indices, _ = search(rows, depth)
+    for rows, indices, _ in search(depths.max(axis=1)):
         for level in range(num_levels):
             neighbors = indices[:, : depths[rows, level].max()]
             relevance = (

@@ -14,6 +14,14 @@ from keras_hierproxy.geometry import Sphere
 BLOCK_ROWS = 4096
 BLOCK_NEIGHBORS = 1 << 20
 
+# Up to this many neighbours, leave-one-out multiplies each pair of rows once, not
+# twice, and keeps all lists at once (12 bytes a neighbour): deeper, lists would
+# outgrow the data, and faiss's block search selects faster anyway.
+WITHIN_NEIGHBORS = 100
+# Rows and columns of its tiles. No power of two, which would transpose at a third of
+# the speed: a column's elements would share a cache set.
+TILE = 2000
+
 
 def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutable)
     """The `k` nearest gallery rows of every query.
@@ -24,7 +32,10 @@ def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutabl
     gallery rows always tie.
 
     Queries are searched in blocks of at most 4,096 rows and 2^20 neighbours.
-    Besides the data and the result, that takes some 100 MB, whatever the sizes.
+    Besides a float32 copy of the gallery and the result, that takes some 100 MB,
+    whatever the sizes. Leave-one-out with `k` below 100 is searched at once, in
+    tiles of 2,000 x 2,000: it takes a second copy of the data, 12 `k` bytes a
+    row, and about two thirds of the time.
 
     Args:
         queries: float array `(n, d)` of points of `geometry`. Memory-mapped
@@ -58,16 +69,16 @@ def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutabl
     n = len(search.queries)
     indices = np.empty((n, k), dtype="int64")
     similarities = np.empty((n, k), dtype="float32")
-    for rows, _ in query_blocks(np.full(n, k)):
-        indices[rows], similarities[rows] = search(rows, k)
+    for rows, *neighbors in search(np.full(n, k)):
+        indices[rows], similarities[rows] = neighbors
     return indices, similarities
 
 
 class NeighborSearch:
-    """Nearest neighbours of `queries` in `gallery`, asked for block by block.
+    """Nearest neighbours of `queries` in `gallery`, as many as each query needs.
 
-    Input is checked and the gallery prepared once, here; see `knn` for the
-    arguments and the conventions.
+    Input is checked here, before any search; see `knn` for the arguments and the
+    conventions.
     """
 
     def __init__(self, queries, gallery, geometry):
@@ -93,6 +104,11 @@ class NeighborSearch:
         if len(self.starts) < len(vectors):
             vectors = vectors[self.members[self.starts]]
         self.vectors = vectors
+        self.group_of = np.empty(len(gallery), dtype="int64")
+        self.group_of[self.members] = np.repeat(
+            np.arange(len(self.starts)), self.counts
+        )
+        self.found_within = None
 
     def check_k(self, k):
         """Raises unless `k` neighbours can be had, before any time is spent."""
@@ -109,30 +125,39 @@ class NeighborSearch:
                 "row(s). Pass a smaller k or a larger gallery."
             )
 
-    def __call__(self, rows, k):
-        """The `k` nearest neighbours of the queries `rows`, as in `knn`."""
-        vectors, _ = self.geometry.search_vectors(self.queries[rows], self.queries[:0])
-        if not self.leave_one_out:
-            return self._nearest(vectors, k, fetch=k + 1)
-        indices, similarities = self._nearest(vectors, k + 1, fetch=k + 2)
+    def __call__(self, depths):
+        """Searches all queries, each at least `depths` (n,) neighbours deep.
+
+        Yields:
+            `(rows, indices, similarities)`: a block of queries, and `(len(rows), k)`
+            of their neighbours, as in `knn`.
+        """
+        if self.leave_one_out and depths.max() + 2 <= WITHIN_NEIGHBORS:
+            fetch = min(depths.max() + 2, len(self.vectors))
+            vectors = self._query_vectors(self.members[self.starts])
+            self.found_within = _search_within(vectors, self.vectors, int(fetch))
+        for rows, k in query_blocks(depths):
+            if self.leave_one_out:
+                yield rows, *self._others(rows, k)
+            else:
+                yield rows, *self._nearest(rows, k, fetch=k + 1)
+
+    def _others(self, rows, k):
+        indices, similarities = self._nearest(rows, k + 1, fetch=k + 2)
         others = indices != rows[:, None]
         # A query that more than k identical rows precede is not in its own list.
         others[others.all(axis=1), -1] = False
         shape = len(rows), k
         return indices[others].reshape(shape), similarities[others].reshape(shape)
 
-    def _nearest(self, vectors, k, fetch):
-        """The `k` best rows by (similarity, index), from `fetch` distinct ones.
+    def _nearest(self, rows, k, fetch):
+        """The `k` best by (similarity, index), from `fetch` distinct gallery rows.
 
         faiss picks any of those that tie at the last place, so one place more
         than needed is fetched, and where the tie reaches that too, twice as many.
         """
-        import faiss  # here: training alone does without
-
         fetch = min(fetch, len(self.vectors))
-        similarities, groups = faiss.knn(
-            vectors, self.vectors, fetch, faiss.METRIC_INNER_PRODUCT
-        )
+        similarities, groups = self._fetch(rows, fetch)
         counts = np.minimum(self.counts[groups], k)
         rank_k = (counts.cumsum(axis=1) >= k).argmax(axis=1)
         similarity_k = similarities[np.arange(len(groups)), rank_k]
@@ -141,11 +166,24 @@ class NeighborSearch:
         indices, similarities = self._fan_out(groups, similarities, counts, k)
         if fetch < len(self.vectors):
             for block, deeper in query_blocks(np.full(len(cut_off), 2 * fetch)):
-                rows = cut_off[block]
-                indices[rows], similarities[rows] = self._nearest(
-                    vectors[rows], k, deeper
-                )
+                tied = cut_off[block]
+                indices[tied], similarities[tied] = self._nearest(rows[tied], k, deeper)
         return indices, similarities
+
+    def _fetch(self, rows, fetch):
+        """Similarities and groups of the `fetch` best groups, in any order of ties."""
+        if self.found_within is not None and fetch <= self.found_within[0].shape[1]:
+            group = self.group_of[rows]
+            return tuple(found[group, :fetch] for found in self.found_within)
+        import faiss  # here: training alone does without
+
+        return faiss.knn(
+            self._query_vectors(rows), self.vectors, fetch, faiss.METRIC_INNER_PRODUCT
+        )
+
+    def _query_vectors(self, rows):
+        vectors, _ = self.geometry.search_vectors(self.queries[rows], self.queries[:0])
+        return np.ascontiguousarray(vectors)
 
     def _fan_out(self, groups, similarities, counts, k):
         """The first `counts` rows of every group, ties by index, cut at `k`."""
@@ -164,6 +202,40 @@ class NeighborSearch:
 
         best = (per_query.cumsum() - per_query)[:, None] + np.arange(k)
         return indices[best], similarities[best]
+
+
+def _search_within(queries, gallery, k):
+    """The `k` best columns in every row of `queries @ gallery.T`, if it is symmetric.
+
+    Only the tiles on and below the diagonal are multiplied. In every geometry the
+    similarity of two points is that of the same two the other way round.
+
+    Returns:
+        Similarities and indices, each `(n, k)`, best first.
+    """
+    import faiss
+
+    n, dim = gallery.shape
+    best = faiss.ResultHeap(n, k, keep_max=True)
+
+    def add(similarities, row, column):
+        rows, columns = similarities.shape
+        best.heaps.addn(columns, faiss.swig_ptr(similarities), column, row, rows)
+
+    for row in range(0, n, TILE):
+        tile = gallery[row : row + TILE]
+        # The product by faiss too: its threads and NumPy's would keep each other
+        # waiting at every change, some 15 ms a tile.
+        product = faiss.LinearTransform(dim, len(tile))
+        faiss.copy_array_to_vector(tile.ravel(), product.A)
+        product.is_trained = True
+        for column in range(0, row + 1, TILE):
+            similarities = product.apply(queries[column : column + TILE])
+            add(similarities, column, row)
+            if column < row:
+                add(np.ascontiguousarray(similarities.T), row, column)
+    best.finalize()
+    return best.D, best.I
 
 
 def query_blocks(depths):

@@ -71,10 +71,12 @@ def searches(monkeypatch):
 def test_a_collapsed_embedding(searches, k):
     """Identical rows are searched once: n times n fetched would take minutes."""
     points = np.tile(np.random.default_rng(0).normal(size=(1, 17)), (1000, 1))
+    indices, _ = knn(points, points, k=k)
+    np.testing.assert_array_equal(indices, np.tile(np.arange(k), (1000, 1)))
+    assert searches == [(1000, 1, 1)]
     indices, _ = knn(points, k=k)
     expected = [[j for j in range(k + 1) if j != i][:k] for i in range(1000)]
     np.testing.assert_array_equal(indices, expected)
-    assert searches == [(1000, 1, 1)]
 
 
 def test_only_ties_are_searched_deeper(searches, points):
@@ -85,20 +87,36 @@ def test_only_ties_are_searched_deeper(searches, points):
     assert searches == [(11, 60, 4), (1, 60, 8), (1, 60, 16), (1, 60, 32), (1, 60, 60)]
 
 
+@pytest.mark.parametrize("within", [True, False])
 @pytest.mark.parametrize("block_rows, block_neighbors", [(1, 1 << 20), (7, 50)])
 @pytest.mark.parametrize("leave_one_out", [True, False])
 def test_blocks_change_nothing(
-    monkeypatch, points, block_rows, block_neighbors, leave_one_out
+    monkeypatch, points, within, block_rows, block_neighbors, leave_one_out
 ):
-    points[10:30] = np.round(points[10:30])
-    points[50] = points[11]
+    points[10:30] = np.eye(8)[np.arange(20) % 6]  # exact ties and duplicates
     gallery = None if leave_one_out else points[::-1]
     whole, similarities = knn(points, gallery, k=20)
     monkeypatch.setattr(knn_module, "BLOCK_ROWS", block_rows)
     monkeypatch.setattr(knn_module, "BLOCK_NEIGHBORS", block_neighbors)
+    monkeypatch.setattr(knn_module, "TILE", 7)
+    if not within:
+        monkeypatch.setattr(knn_module, "WITHIN_NEIGHBORS", 0)
     indices, blockwise = knn(points, gallery, k=20)
     np.testing.assert_array_equal(indices, whole)
     np.testing.assert_allclose(blockwise, similarities, atol=1e-6)
+
+
+def test_leave_one_out_within_the_rows_is_the_search(searches):
+    """Multiplying each pair once finds what the block search finds."""
+    points = np.random.default_rng(0).normal(size=(5000, 24)).astype("float32")
+    indices, similarities = knn(points, k=12)
+    assert not searches
+    # The same rows as a gallery of their own: each query comes first, then the rest.
+    expected, expected_similarities = knn(points, points, k=13)
+    assert searches
+    np.testing.assert_allclose(similarities, expected_similarities[:, 1:], atol=1e-6)
+    # Similarities that differ in the last bit may change places.
+    assert (indices == expected[:, 1:]).mean() > 0.999
 
 
 def test_blocks_share_out_queries_by_depth(monkeypatch):
