@@ -34,8 +34,7 @@ def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutabl
     Queries are searched in blocks of at most 4,096 rows and 2^20 neighbours.
     Besides a float32 copy of the gallery and the result, that takes some 100 MB,
     whatever the sizes. Leave-one-out with `k` below 100 is searched at once, in
-    tiles of 2,000 x 2,000: it takes a second copy of the data, 12 `k` bytes a
-    row, and about two thirds of the time.
+    tiles of 2,000 x 2,000: it takes 12 `k` bytes a row, and two thirds of the time.
 
     Args:
         queries: float array `(n, d)` of points of `geometry`. Memory-mapped
@@ -134,8 +133,7 @@ class NeighborSearch:
         """
         if self.leave_one_out and depths.max() + 2 <= WITHIN_NEIGHBORS:
             fetch = min(depths.max() + 2, len(self.vectors))
-            vectors = self._query_vectors(self.members[self.starts])
-            self.found_within = _search_within(vectors, self.vectors, int(fetch))
+            self.found_within = self._search_within(int(fetch))
         for rows, k in query_blocks(depths):
             if self.leave_one_out:
                 yield rows, *self._others(rows, k)
@@ -181,6 +179,37 @@ class NeighborSearch:
             self._query_vectors(rows), self.vectors, fetch, faiss.METRIC_INNER_PRODUCT
         )
 
+    def _search_within(self, k):
+        """The `k` best groups of every group, from each product taken once.
+
+        The similarity of two points is the same the other way round, whatever the
+        geometry: the tiles on one side of the diagonal say it all.
+        """
+        import faiss
+
+        n, dim = self.vectors.shape
+        best = faiss.ResultHeap(n, k, keep_max=True)
+
+        def add(similarities, row, column):
+            rows, columns = similarities.shape
+            best.heaps.addn(columns, faiss.swig_ptr(similarities), column, row, rows)
+
+        for column in range(0, n, TILE):
+            groups = slice(column, column + TILE)
+            queries = self._query_vectors(self.members[self.starts[groups]])
+            # The product by faiss too: its threads and NumPy's would keep each other
+            # waiting at every change, some 15 ms a tile.
+            product = faiss.LinearTransform(dim, len(queries))
+            faiss.copy_array_to_vector(queries.ravel(), product.A)
+            product.is_trained = True
+            for row in range(0, column + 1, TILE):
+                similarities = product.apply(self.vectors[row : row + TILE])
+                add(similarities, row, column)
+                if row < column:
+                    add(np.ascontiguousarray(similarities.T), column, row)
+        best.finalize()
+        return best.D, best.I
+
     def _query_vectors(self, rows):
         vectors, _ = self.geometry.search_vectors(self.queries[rows], self.queries[:0])
         return np.ascontiguousarray(vectors)
@@ -202,40 +231,6 @@ class NeighborSearch:
 
         best = (per_query.cumsum() - per_query)[:, None] + np.arange(k)
         return indices[best], similarities[best]
-
-
-def _search_within(queries, gallery, k):
-    """The `k` best columns in every row of `queries @ gallery.T`, if it is symmetric.
-
-    Only the tiles on and below the diagonal are multiplied. In every geometry the
-    similarity of two points is that of the same two the other way round.
-
-    Returns:
-        Similarities and indices, each `(n, k)`, best first.
-    """
-    import faiss
-
-    n, dim = gallery.shape
-    best = faiss.ResultHeap(n, k, keep_max=True)
-
-    def add(similarities, row, column):
-        rows, columns = similarities.shape
-        best.heaps.addn(columns, faiss.swig_ptr(similarities), column, row, rows)
-
-    for row in range(0, n, TILE):
-        tile = gallery[row : row + TILE]
-        # The product by faiss too: its threads and NumPy's would keep each other
-        # waiting at every change, some 15 ms a tile.
-        product = faiss.LinearTransform(dim, len(tile))
-        faiss.copy_array_to_vector(tile.ravel(), product.A)
-        product.is_trained = True
-        for column in range(0, row + 1, TILE):
-            similarities = product.apply(queries[column : column + TILE])
-            add(similarities, column, row)
-            if column < row:
-                add(np.ascontiguousarray(similarities.T), row, column)
-    best.finalize()
-    return best.D, best.I
 
 
 def query_blocks(depths):
