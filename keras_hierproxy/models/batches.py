@@ -10,22 +10,22 @@ import numpy as np
 from keras_hierproxy.ops import num_data_shards
 
 
-def as_batches(x, y, sample_weight, batch_size, shuffle, check, preprocess):
-    """Data as Keras takes it, with labels checked and inputs preprocessed.
+def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
+    """Data as Keras takes it, each batch prepared.
 
     In a pipeline of `tf.data` or grain labels are not seen: wrong ones make the loss
     NaN.
 
     Args:
         x, y, sample_weight, batch_size, shuffle: as in `keras.Model.fit`.
-        check: function of labels (or None) that returns them, or raises.
-        preprocess: function of a batch's inputs, or None.
+        prepare: `Preparation`.
 
     Returns:
-        `CheckedBatches`, a generator, or a pipeline.
+        `PreparedBatches`, a generator, or a pipeline.
     """
     if is_array_like(x):
-        x = ArrayBatches((x, check(y), sample_weight), batch_size or 32, shuffle)
+        arrays = (x, prepare.check(y), sample_weight)
+        x = ArrayBatches(arrays, batch_size or 32, shuffle)
     elif callable(getattr(x, "batches", None)):
         raise ValueError(
             f"{type(x).__name__} is a data set, not yet cut into batches. Pass "
@@ -38,15 +38,65 @@ def as_batches(x, y, sample_weight, batch_size, shuffle, check, preprocess):
             "`np.asarray(x)`."
         )
     elif _is_torch_loader(x):
-        x = LoaderBatches(x)
+        x, shuffle = LoaderBatches(x), False
 
     if isinstance(x, keras.utils.PyDataset):
-        return CheckedBatches(x, check, preprocess, shuffle)
+        return PreparedBatches(x, prepare, shuffle)
     if isinstance(x, types.GeneratorType):
-        return (_prepare(batch, check, preprocess) for batch in x)
-    if preprocess is not None and hasattr(x, "map"):
-        return x.map(functools.partial(_prepare_in_pipeline, preprocess))
+        return (prepare(lambda batch=batch: batch) for batch in x)
+    if prepare.preprocess is not None and hasattr(x, "map"):
+        return x.map(prepare.in_pipeline)
     return x
+
+
+class Preparation:
+    """What happens to batches on their way: labels checked, inputs preprocessed.
+
+    As a context it brings out errors as they were raised here: TensorFlow pulls data
+    through a pipeline of its own, and puts them into the text of another error.
+
+    Args:
+        check: function of a batch's labels (or None) that returns them, or raises.
+        preprocess: function of a batch's inputs, or None.
+    """
+
+    def __init__(self, check, preprocess):
+        self.check = check
+        self.preprocess = preprocess
+        self.error = None
+
+    def __call__(self, load):
+        """Loads a batch, by a function without arguments, and prepares it."""
+        try:
+            return self._prepared(load())
+        except Exception as error:
+            self.error = error
+            raise
+
+    def in_pipeline(self, *batch):
+        """Preprocesses a batch of `tf.data` or grain, in a graph as the case may be."""
+        # tf.data passes the parts of a batch one by one, grain the batch.
+        batch = batch[0] if len(batch) == 1 else batch
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        return keras.utils.pack_x_y_sample_weight(self.preprocess(x), y, sample_weight)
+
+    def _prepared(self, batch):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        y = self.check(y)
+        if self.preprocess is not None:
+            x = self.preprocess(x)
+            x = keras.tree.map_structure(keras.ops.convert_to_numpy, x)
+        batch = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        batch = batch if isinstance(batch, tuple) else (batch,)
+        # tf.data, through which Keras feeds TensorFlow, takes a list for a tensor.
+        return keras.tree.lists_to_tuples(batch)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, Exception) and self.error is not None:
+            raise self.error from None
 
 
 def is_array_like(x):
@@ -159,8 +209,8 @@ class LoaderBatches(keras.utils.PyDataset):
         return tuple(batch) if isinstance(batch, list) else batch
 
 
-class CheckedBatches(keras.utils.PyDataset):
-    """The batches of another dataset, with labels checked and inputs preprocessed.
+class PreparedBatches(keras.utils.PyDataset):
+    """The batches of another dataset, prepared.
 
     Where `keras.distribution` cannot cut a batch into equal parts, it is filled up.
 
@@ -168,29 +218,27 @@ class CheckedBatches(keras.utils.PyDataset):
         batches: a `keras.utils.PyDataset`. One with an attribute `epoch`, such as
             those of `khp.datasets`, knows the order of each epoch, and is told
             which one comes.
-        check: function of a batch's labels that returns them or raises.
-        preprocess: function of a batch's inputs, or None.
+        prepare: `Preparation`.
         shuffle: bool, whether to visit the batches in another order each epoch, if
             they have none of their own.
     """
 
-    def __init__(self, batches, check, preprocess=None, shuffle=False):
+    def __init__(self, batches, prepare, shuffle):
         super().__init__(
             workers=batches.workers,
             use_multiprocessing=batches.use_multiprocessing,
             max_queue_size=batches.max_queue_size,
         )
         self.batches = batches
-        self.check = check
-        self.preprocess = preprocess
+        self.prepare = prepare
         self.epoch = 0
         ordered = hasattr(batches, "epoch") or batches.num_batches is None
         self.shuffle = shuffle and not ordered
         # Of unlabelled batches nothing tells the filling from the rest.
-        self.fill = isinstance(batches, ArrayBatches) or check is not unchecked
+        self.fill = isinstance(batches, ArrayBatches) or prepare.check is not unchecked
         # Those of khp.datasets also know all their labels.
         if hasattr(batches, "epoch") and hasattr(batches, "labels"):
-            check(batches.labels)
+            prepare.check(batches.labels)
 
     @property
     def num_batches(self):
@@ -202,7 +250,7 @@ class CheckedBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         if self.shuffle:
             index = _order(len(self), self.epoch)[index]
-        batch = _prepare(self.batches[index], self.check, self.preprocess)
+        batch = self.prepare(lambda: self.batches[index])
         return _fill_up(batch) if self.fill and num_data_shards() > 1 else batch
 
     def set_epoch(self, epoch):
@@ -228,16 +276,6 @@ class SetEpoch(keras.callbacks.Callback):
         self.batches.set_epoch(epoch)
 
 
-def _prepare(batch, check, preprocess):
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    y = check(y)
-    if preprocess is not None:
-        x = keras.tree.map_structure(keras.ops.convert_to_numpy, preprocess(x))
-    batch = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-    # tf.data, through which Keras feeds TensorFlow, takes a list for a tensor.
-    return keras.tree.lists_to_tuples(batch)
-
-
 def _fill_up(batch):
     """Repeats a batch's first samples until `keras.distribution` can cut it.
 
@@ -254,13 +292,6 @@ def _fill_up(batch):
     weights = np.ones(rows, "float32") if sample_weight is None else sample_weight
     weights = np.where(np.arange(len(taken)) < rows, np.ravel(weights)[taken], 0)
     return x, y, weights.astype("float32")
-
-
-def _prepare_in_pipeline(preprocess, *batch):
-    # tf.data passes the parts of a batch one by one, grain the batch.
-    batch = batch[0] if len(batch) == 1 else batch
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    return keras.utils.pack_x_y_sample_weight(preprocess(x), y, sample_weight)
 
 
 def _is_torch_loader(x):

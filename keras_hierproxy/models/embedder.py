@@ -12,7 +12,8 @@ from keras_hierproxy.layers import ProjectToGeometry, Proxies
 from keras_hierproxy.losses import EmbeddingLoss, ProxyLoss, SumLoss
 from keras_hierproxy.losses.binding import bind, sums_of, terms_of
 from keras_hierproxy.models.batches import (
-    CheckedBatches,
+    Preparation,
+    PreparedBatches,
     SetEpoch,
     as_batches,
     check_labels,
@@ -146,25 +147,27 @@ class Embedder:
             x, y, sample_weight, validation_data = _split_off_validation(
                 (x, y, sample_weight), validation_split
             )
-        batches = self._batches(x, y, sample_weight, batch_size, shuffle)
+        prepare = self._preparation()
+        batches = as_batches(x, y, sample_weight, batch_size, shuffle, prepare)
         if validation_data is not None:
             arrays = keras.utils.unpack_x_y_sample_weight(validation_data)
-            validation_data = self._batches(*arrays, batch_size)
+            validation_data = as_batches(*arrays, batch_size, False, prepare)
         callbacks = prepare_callbacks(self, callbacks, validation_data is not None)
-        if isinstance(batches, CheckedBatches):
+        if isinstance(batches, PreparedBatches):
             callbacks = [SetEpoch(batches), *callbacks]
-        return keras.Model.fit(
-            self,
-            batches,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_data=validation_data,
-            # Keras draws an order that no resumed run repeats.
-            shuffle=False,
-            class_weight=class_weight,
-            **kwargs,
-        )
+        with prepare:
+            return keras.Model.fit(
+                self,
+                batches,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_data=validation_data,
+                # Keras draws an order that no resumed run repeats.
+                shuffle=False,
+                class_weight=class_weight,
+                **kwargs,
+            )
 
     def evaluate(
         self,
@@ -179,10 +182,12 @@ class Embedder:
 
         For retrieval metrics see `khp.retrieval.evaluate` on what `embed` returns.
         """
-        # Keras calls this from `fit`, with batches that are ready.
-        if not kwargs.get("_use_cached_eval_dataset", False):
-            x = self._batches(x, y, sample_weight, batch_size)
-        return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
+        if kwargs.get("_use_cached_eval_dataset", False):
+            # Keras's own call from `fit`, with batches that are ready.
+            return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
+        with self._preparation() as prepare:
+            x = as_batches(x, y, sample_weight, batch_size, False, prepare)
+            return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """The model's output, as `keras.Model.predict`; arguments are the same."""
@@ -190,8 +195,9 @@ class Embedder:
         batch_size = batch_size or 32
         # So that what `keras.distribution` needs as filling comes last.
         batch_size += -batch_size % num_data_shards()
-        batches = self._batches(x, batch_size=batch_size, labelled=False)
-        outputs = keras.Model.predict(self, batches, verbose=verbose, **kwargs)
+        with self._preparation(labelled=False) as prepare:
+            batches = as_batches(x, None, None, batch_size, False, prepare)
+            outputs = keras.Model.predict(self, batches, verbose=verbose, **kwargs)
         return keras.tree.map_structure(lambda output: output[:rows], outputs)
 
     def embed(self, x, batch_size=128, verbose=0):
@@ -247,19 +253,9 @@ class Embedder:
         """A function of a batch's inputs, or None."""
         return None
 
-    def _batches(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        batch_size=None,
-        shuffle=False,
-        labelled=True,
-    ):
+    def _preparation(self, labelled=True):
         check = self._label_check() if labelled else unchecked
-        return as_batches(
-            x, y, sample_weight, batch_size, shuffle, check, self._preprocess()
-        )
+        return Preparation(check, self._preprocess())
 
     def _label_check(self):
         if not isinstance(getattr(self, "loss", None), EmbeddingLoss):
