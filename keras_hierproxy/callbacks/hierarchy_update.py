@@ -1,5 +1,7 @@
 """Learns the hierarchy of proxies while they are trained."""
 
+import warnings
+
 import keras
 
 from keras_hierproxy.layers import HierProxies
@@ -41,11 +43,21 @@ class HierarchyUpdate(keras.callbacks.Callback):
         self.seed = seed
 
     def on_train_begin(self, logs=None):
-        if not learned_hierarchies(self.model):
+        layers = learned_hierarchies(self.model)
+        if not layers:
             raise ValueError(
                 f"HierarchyUpdate found no hierarchy to learn in {self.model.name!r}. "
                 "Build the model with `khp.layers.HierProxies` and no taxonomy, or "
                 "leave the callback out."
+            )
+        ready = all(keras.ops.convert_to_numpy(layer.is_ready()) for layer in layers)
+        if not ready and self.warmup_epochs >= self.params["epochs"]:
+            warnings.warn(
+                f"The hierarchy is first learned in epoch {self.warmup_epochs}, counted "
+                f"from 0; this run ends before, after {self.params['epochs']} epochs. "
+                "Until then the coarse terms of `HierProxyLoss` are off. Train for "
+                "longer in one run, or pass `HierarchyUpdate(warmup_epochs=0)`.",
+                stacklevel=2,
             )
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -241,22 +241,22 @@ def _resolve_proxies(proxies, num_classes):
 
 
 def _pool(features, pooling, backbone):
+    choices = {2: (), 3: ("token", "avg", "max"), 4: ("avg", "max", "gem")}
     rank = len(getattr(features, "shape", ()))
-    if rank == 2:
-        return features
-    choices = {3: ("token", "avg", "max"), 4: ("avg", "max", "gem")}.get(rank)
-    if choices is None:
+    if rank not in choices:
         raise ValueError(
             "An image backbone must return a feature map (batch, h, w, c), tokens "
             f"(batch, n, c) or a vector (batch, c). Received from {backbone.name!r}: "
             f"{features!r}."
         )
-    pooling = choices[0] if pooling == "auto" else pooling
-    if pooling not in choices:
+    if pooling not in ("auto", *choices[rank]):
         raise ValueError(
-            f"`pooling` must be 'auto' or one of {', '.join(map(repr, choices))} for "
-            f"features of shape {features.shape}. Received: pooling={pooling!r}."
+            f"`pooling` must be one of {('auto', *choices[rank])} for features of shape "
+            f"{features.shape}. Received: pooling={pooling!r}."
         )
+    if not choices[rank]:
+        return features
+    pooling = choices[rank][0] if pooling == "auto" else pooling
     if pooling == "token":
         return features[:, 0]
     layers = {
