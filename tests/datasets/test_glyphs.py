@@ -94,7 +94,7 @@ def test_differences():
     difference = glyph_table.differences(letters, fonts)
     np.testing.assert_array_equal(difference, difference.T)
     assert difference[0, 1] == difference.trace() == 0
-    assert difference[0, 2] < glyph_table.MIN_CASE_DIFFERENCE
+    assert difference[0, 2] < glyph_table.MIN_SIBLING_DIFFERENCE
     assert difference[0, 3:].min() > glyph_table.MIN_DIFFERENCE
     assert np.isinf(glyph_table.differences("Aא", [read_outlines("cmr10", "Aא")])[0, 1])
 
