@@ -249,9 +249,10 @@ def _pool(features, pooling, backbone):
             f"(batch, n, c) or a vector (batch, c). Received from {backbone.name!r}: "
             f"{features!r}."
         )
-    if pooling not in ("auto", *choices[rank]):
+    allowed = ("auto", *choices[rank])
+    if pooling not in allowed:
         raise ValueError(
-            f"`pooling` must be one of {('auto', *choices[rank])} for features of shape "
+            f"`pooling` must be one of {allowed} for features of shape "
             f"{features.shape}. Received: pooling={pooling!r}."
         )
     if not choices[rank]:

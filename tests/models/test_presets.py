@@ -1,0 +1,166 @@
+"""Embedders from presets, folders that keras-hub reads as well."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+import keras_hierproxy as khp
+from tests import tiny
+from tests.models.test_image_embedder import conv4_embedder, halved, resnet
+
+ImageEmbedder = khp.models.ImageEmbedder
+TAXONOMY = [[0], [0], [1], [1]]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """An embedder that is not as it was initialised, and its preset."""
+    keras.utils.set_random_seed(0)
+    layer = khp.layers.HierProxies(tiny.NUM_CLASSES, taxonomy=TAXONOMY, name="proxies")
+    embedder = conv4_embedder(
+        proxies=layer, preprocessor=keras_hub.layers.ImageConverter(scale=0.5)
+    )
+    for variable in embedder.weights:
+        if variable.dtype == "float32" and variable.ndim:
+            variable.assign(variable + 0.1)
+    folder = tmp_path_factory.mktemp("preset")
+    embedder.save_to_preset(folder)
+    return embedder, folder
+
+
+def assert_same_embeddings(embedder, other):
+    np.testing.assert_array_equal(other.embed(tiny.IMAGES), embedder.embed(tiny.IMAGES))
+
+
+def test_the_whole_embedder(saved):
+    embedder, folder = saved
+    again = ImageEmbedder.from_preset(folder)
+    assert again.preprocessor.scale == 0.5
+    weights = tiny.values(again.weights)
+    for path, value in tiny.values(embedder.weights).items():
+        np.testing.assert_array_equal(weights[path], value, err_msg=path)
+    np.testing.assert_array_equal(again.proxies.parents(1), [0, 0, 1, 1])
+    assert again.pretrained
+
+
+@pytest.mark.parametrize("num_classes", [2, 7, None])
+def test_another_number_of_classes_keeps_the_trained_head(saved, num_classes):
+    embedder, folder = saved
+    again = ImageEmbedder.from_preset(folder, num_classes=num_classes)
+    assert again.num_classes == num_classes
+    assert_same_embeddings(embedder, again)
+    if num_classes is None:
+        assert again.proxies is None
+    else:
+        assert again.proxies.proxies.shape == (num_classes, 8)
+        assert again.proxies.learned, "the taxonomy was that of other classes"
+
+
+def test_the_same_number_of_classes_keeps_the_proxies(saved):
+    embedder, folder = saved
+    again = ImageEmbedder.from_preset(folder, num_classes=tiny.NUM_CLASSES)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(again.proxies.proxies),
+        keras.ops.convert_to_numpy(embedder.proxies.proxies),
+    )
+
+
+@pytest.mark.parametrize("num_classes", [tiny.NUM_CLASSES, 9])
+def test_proxies_of_ones_own(saved, num_classes):
+    embedder, folder = saved
+    layer = khp.layers.Proxies(num_classes, name="proxies")
+    again = ImageEmbedder.from_preset(folder, proxies=layer)
+    assert again.proxies is layer and again.num_classes == num_classes
+    assert_same_embeddings(embedder, again)
+    drawn = keras.ops.convert_to_numpy(layer.proxies)
+    trained = keras.ops.convert_to_numpy(embedder.proxies.proxies)
+    assert drawn.shape != trained.shape or (drawn != trained).any()
+
+
+def test_what_is_loaded_trains(saved):
+    _, folder = saved
+    again = ImageEmbedder.from_preset(folder, num_classes=tiny.NUM_CLASSES + 1)
+    again.compile(loss=khp.losses.ProxyNCALoss(), run_eagerly=tiny.EAGERLY)
+    tiny.fit(again, tiny.IMAGES, tiny.IMAGE_LABELS + 1, batch_size=12)
+
+
+def test_the_architecture_alone(saved):
+    embedder, folder = saved
+    again = ImageEmbedder.from_preset(folder, load_weights=False, embedding_dim=5)
+    assert not again.pretrained
+    assert again.embedding_dim == 5
+    ours, theirs = embedder.backbone.weights[0], again.backbone.weights[0]
+    assert (tiny.values([ours])[ours.path] != tiny.values([theirs])[theirs.path]).any()
+
+
+def test_another_embedding_dimension_than_the_trained_head(saved):
+    with pytest.raises(ValueError, match="embedding_dim=8. Received: embedding_dim=5"):
+        ImageEmbedder.from_preset(saved[1], embedding_dim=5)
+
+
+def test_an_embedder_without_proxies_gets_some(tmp_path):
+    embedder = conv4_embedder(num_classes=None)
+    embedder.save_to_preset(tmp_path)
+    again = ImageEmbedder.from_preset(tmp_path, num_classes=3)
+    assert again.proxies.num_classes == 3
+    assert_same_embeddings(embedder, again)
+
+
+def test_a_function_does_not_fit_into_a_preset(tmp_path):
+    embedder = conv4_embedder(preprocessor=halved)
+    with pytest.raises(ValueError, match="keras.layers.Lambda"):
+        embedder.save_to_preset(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# Presets of keras-hub
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A classifier of keras-hub, and its preset."""
+    converter = keras_hub.layers.ResNetImageConverter(image_size=(12, 12), scale=0.25)
+    classifier = keras_hub.models.ResNetImageClassifier(
+        backbone=resnet(),
+        num_classes=2,
+        preprocessor=keras_hub.models.ResNetImageClassifierPreprocessor(converter),
+    )
+    folder = tmp_path_factory.mktemp("classifier")
+    classifier.save_to_preset(str(folder))
+    return classifier, folder
+
+
+def test_the_backbone_and_the_images_of_a_classifier(classifier):
+    classifier, folder = classifier
+    embedder = ImageEmbedder.from_preset(folder, num_classes=3, embedding_dim=5)
+    assert type(embedder.backbone) is keras_hub.models.ResNetBackbone
+    weights = tiny.values(classifier.backbone.weights)
+    for path, value in tiny.values(embedder.backbone.weights).items():
+        np.testing.assert_array_equal(value, weights[path], err_msg=path)
+    assert embedder.pretrained
+    converter = embedder.preprocessor
+    assert isinstance(converter, keras_hub.layers.ResNetImageConverter)
+    assert (converter.image_size, converter.scale) == ((12, 12), 0.25)
+    assert embedder.embed(tiny.IMAGES).shape == (12, 5)
+
+
+def test_a_preprocessor_of_ones_own(classifier):
+    _, folder = classifier
+    embedder = ImageEmbedder.from_preset(folder, preprocessor=None)
+    assert embedder.preprocessor is None
+    embedder = ImageEmbedder.from_preset(folder, preprocessor=halved)
+    assert embedder.preprocessor is halved
+
+
+def test_a_preset_of_a_backbone_alone(tmp_path):
+    resnet().save_to_preset(str(tmp_path))
+    embedder = ImageEmbedder.from_preset(str(tmp_path))
+    assert embedder.preprocessor is None and embedder.num_classes is None
+
+
+def test_a_preset_that_does_not_exist(tmp_path):
+    with pytest.raises(ValueError, match="preset='no_such_preset'"):
+        ImageEmbedder.from_preset("no_such_preset")
+    with pytest.raises(ValueError, match="no config.json"):
+        ImageEmbedder.from_preset(tmp_path)
