@@ -65,7 +65,7 @@ def read_outlines(font, characters):
     from keras_hierproxy.datasets.glyph_outlines import read_outlines
 
     outlines = read_outlines("cmr10", "aä")
-    outlines["a"].points.shape, "ä" in outlines  # (39, 2), False
+    outlines["a"].points.shape, "ä" in outlines  # (90, 2), False
     ```
     """
     import matplotlib
