@@ -40,6 +40,8 @@ def new_run(folder, settings):
         ValueError: the folder is not empty.
     """
     folder = pathlib.Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder.")
     if folder.exists() and any(folder.iterdir()):
         holds_run = (folder / "run.json").exists()
         raise ValueError(
@@ -124,7 +126,7 @@ class Run:
         _check_splits(data)
         self.data, self.embedder = data, embedder
         # Whatever is wrong with these comes out now.
-        self._batches = _batches(self.settings, data.train)
+        self.batches = _batches(self.settings, data.train)
         self._evaluation = RetrievalEvaluation(
             data.validation, k=_ks(data.validation), batch_size=self.settings.batch_size
         )
@@ -156,7 +158,7 @@ class Run:
         with StopOnInterrupt() as interrupt:
             try:
                 self.embedder.fit(
-                    self._batches,
+                    self.batches,
                     epochs=self.settings.epochs,
                     verbose=0,
                     callbacks=[*self._keepers(), *callbacks, interrupt],

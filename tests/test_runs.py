@@ -1,0 +1,391 @@
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from keras_hierproxy import layers, losses, models, pictures, retrieval, runs
+from keras_hierproxy.datasets import RetrievalDataset
+
+EPOCHS = 3
+FILES = {
+    "run.json",
+    "history.csv",
+    "best.weights.h5",
+    "backup",
+    "model.keras",
+    "metrics.json",
+    "recall.png",
+    "neighbors.png",
+}
+
+
+def make_data(num_classes=12, per_class=6, shape=(16, 16, 1)):
+    """Splits of classes that are noisy copies of a pattern each, in pairs."""
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(num_classes), per_class)
+    patterns = rng.uniform(0, 255, (num_classes, *shape))
+    images = patterns[classes] + rng.normal(scale=90, size=(len(classes), *shape))
+    images = images.clip(0, 255).astype("uint8")
+    labels = np.stack([classes, classes // 2], axis=1)
+    data = RetrievalDataset(images, labels, level_names=("sort", "kind"), name="toys")
+    return data.split(validation=0.25, test=0.25)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+def settings(**changes):
+    """Those of a small run on `make_data`, as a dict.
+
+    Two whole batches an epoch, and one for each evaluation: one shape to compile.
+    """
+    small = {"epochs": EPOCHS, "batch_size": 18, "augment": False}
+    return {**small, **changes}
+
+
+def begin(run, data):
+    """Begins with a small embedder that is compiled in no time."""
+    keras.utils.set_random_seed(run.settings.seed)
+    inputs = keras.Input(data.train.images.shape[1:])
+    features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    features = keras.layers.Dense(16, "relu")(features)
+    proxies = layers.Proxies(data.train.num_classes)
+    embedder = models.ImageEmbedder(
+        keras.Model(inputs, features), embedding_dim=8, proxies=proxies
+    )
+    embedder.compile(loss=losses.ProxyAnchorLoss())
+    run.begin(data, embedder)
+    return run
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+class At(keras.callbacks.Callback):
+    """Calls a function at a step of an epoch."""
+
+    def __init__(self, epoch, step, function):
+        super().__init__()
+        self.place, self.function = (epoch, step), function
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.place:
+            self.function()
+
+
+def ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill():
+    raise Killed
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch):
+    """Twelve rows of pictures take longer than all else here. `finished` has them."""
+
+    def touch(data, points, path, geometry):
+        path.touch()
+
+    monkeypatch.setattr(pictures, "plot_neighbors", touch)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A run that nothing disturbed: its folder, the run, its metrics."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    run = begin(runs.new_run(folder, settings()), data)
+    run.fit()
+    return folder, run, run.finish()
+
+
+def test_a_run_writes_its_files(finished, data):
+    folder, run, metrics = finished
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert read(folder, "metrics.json") == metrics
+    assert not metrics["interrupted"] and metrics["epochs"] == EPOCHS
+    record = read(folder, "run.json")
+    assert runs.Settings(**record["settings"]) == run.settings
+    assert record["backend"] == keras.config.backend()
+    assert record["test_before"] == metrics["test_before"] != metrics["test"]
+    assert record["data"]["train"] == {"images": 36, "sort": 6, "kind": 5}
+    lines = (folder / "history.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1", "2"]
+
+
+def test_the_model_is_that_of_the_best_validation_epoch(finished, data):
+    folder, run, metrics = finished
+    recall = run.history["val_recall@1"]
+    assert metrics["val_recall@1"] == max(recall)
+    assert recall[metrics["selected_epoch"] - 1] == max(recall)
+    embedder = runs.load_embedder(folder)
+    for part, expected in (
+        (data.validation, max(recall)),
+        (data.test, metrics["test"]["recall@1"]),
+    ):
+        points = embedder.embed(part.images)
+        assert retrieval.evaluate(points, part.labels)["recall@1"] == expected
+
+
+def shown_once(*case, id):
+    """A case that no backend has a reason to treat in its own way."""
+    return pytest.param(*case, marks=pytest.mark.host, id=id)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step", "stop"),
+    [
+        shown_once(0, 0, ctrl_c, id="Ctrl-C in the first epoch"),
+        pytest.param(1, 0, ctrl_c, id="Ctrl-C"),
+        shown_once(1, 0, kill, id="killed"),
+        pytest.param("backup", 1, kill, id="killed before the backup"),
+    ],
+)
+def test_a_resumed_run_equals_an_undisturbed_one(
+    epoch, step, stop, finished, data, tmp_path, monkeypatch
+):
+    folder, run, metrics = finished
+    stopped = begin(runs.new_run(tmp_path / "run", settings()), data)
+    with monkeypatch.context() as patch:
+        if epoch == "backup":
+            save = keras.callbacks.BackupAndRestore.on_epoch_end
+
+            def save_or_die(backup, epoch, logs=None):
+                kill() if epoch == step else save(backup, epoch, logs)
+
+            patch.setattr(keras.callbacks.BackupAndRestore, "on_epoch_end", save_or_die)
+        try:
+            stopped.fit(callbacks=[At(epoch, step, stop)])
+        except Killed:
+            pass
+    assert stopped.interrupted == (stop is ctrl_c)
+    lines = stopped.history.get("loss", [])
+    assert len(lines) == (step + 1 if epoch == "backup" else epoch)
+
+    resumed = begin(runs.resume_run(tmp_path / "run", {}), data)
+    resumed.fit()
+    assert resumed.history == run.history
+    assert resumed.finish() == metrics
+    for ours, theirs in zip(
+        resumed.embedder.weights, run.embedder.weights, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_ctrl_c_keeps_the_best_epoch_so_far(data, tmp_path):
+    folder = tmp_path / "run"
+    run = begin(runs.new_run(folder, settings()), data)
+    run.fit(callbacks=[At(1, 0, ctrl_c)])
+    metrics = run.finish()
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert metrics["interrupted"]
+    assert (metrics["epochs"], metrics["selected_epoch"]) == (1, 1)
+    points = runs.load_embedder(folder).embed(data.validation.images)
+    recall = retrieval.evaluate(points, data.validation.labels)["recall@1"]
+    assert recall == metrics["val_recall@1"] == run.history["val_recall@1"][0]
+
+
+def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    run = begin(runs.new_run(tmp_path / "run", settings()), data)
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(callbacks=[At(0, 0, lambda: [ctrl_c(), ctrl_c()])])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_finished_run_goes_on(more, finished, data, tmp_path):
+    folder, run, metrics = finished
+    shutil.copytree(folder, tmp_path / "run")
+    options = {"epochs": EPOCHS + more} if more else {}
+    resumed = begin(runs.resume_run(tmp_path / "run", options), data)
+    resumed.fit()
+    history = resumed.history
+    assert len(history["loss"]) == EPOCHS + more
+    assert {name: values[:EPOCHS] for name, values in history.items()} == run.history
+    assert resumed.finish()["test_before"] == metrics["test_before"]
+    record = read(tmp_path / "run", "run.json")
+    assert record["settings"]["epochs"] == EPOCHS + more
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "triplet"}, "was started with loss='hpl'"),
+        ({"seed": 1, "epochs": 9}, "was started with seed=0. Resume it without"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(options, message, finished):
+    with pytest.raises(ValueError, match=message):
+        runs.resume_run(finished[0], options)
+
+
+def test_resuming_on_another_backend_is_refused(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    record = read(tmp_path / "run", "run.json")
+    record["backend"] = "another"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="Resume it with --backend another"):
+        runs.resume_run(tmp_path / "run", {})
+
+
+def test_resuming_with_other_data_is_refused(finished):
+    with pytest.raises(ValueError, match="The data has changed.*'images': 36"):
+        begin(runs.resume_run(finished[0], {}), make_data(per_class=4))
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="There is no run to resume in"):
+        runs.resume_run(tmp_path, {})
+
+
+def test_a_new_run_overwrites_nothing(finished, tmp_path):
+    with pytest.raises(ValueError, match="is not empty.*--output, or .* with --resume"):
+        runs.new_run(finished[0], settings())
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="is not empty.*--output\\.$"):
+        runs.new_run(tmp_path, settings())
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is not a folder"):
+        runs.new_run(tmp_path / "file", settings())
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_missing_split_is_named(part, data, tmp_path):
+    without = dataclasses.replace(data, **{part: None})
+    run = runs.new_run(tmp_path / "run", settings())
+    with pytest.raises(ValueError, match=f"Received: no {part} classes"):
+        run.begin(without, embedder=None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_batches_are_refused_before_anything_is_written(data, tmp_path):
+    run = runs.new_run(tmp_path / "run", settings(images_per_class=30))
+    with pytest.raises(ValueError, match="18 // 30 = 0 classes in a batch"):
+        run.begin(data, embedder=None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "images_per_class", "expected"),
+    [("hpl", None, 1), ("hpl", 3, 3), ("triplet", None, 4), ("sup-con", 3, 3)],
+)
+def test_losses_over_pairs_get_balanced_batches(
+    loss, images_per_class, expected, data, tmp_path
+):
+    run = runs.new_run(tmp_path, settings(loss=loss, images_per_class=images_per_class))
+    begin(run, data)
+    _, labels = run.batches[0]
+    assert np.bincount(labels)[labels].min() == expected or expected == 1
+    assert run.batches.sampler == ("random" if expected == 1 else "balanced")
+
+
+def test_recall_is_measured_at_what_few_images_allow(tmp_path):
+    few = make_data(num_classes=8, per_class=2)
+    run = begin(runs.new_run(tmp_path / "run", settings()), few)
+    before = read(tmp_path / "run", "run.json")["test_before"]
+    assert [name for name in before if name.startswith("recall")] == [
+        "recall@1",
+        "recall@2",
+    ]
+    run.fit()
+    run.finish()
+
+
+def test_the_options_of_a_loss_are_those_of_the_package():
+    there = {
+        loss
+        for loss in vars(losses).values()
+        if isinstance(loss, type) and issubclass(loss, losses.EmbeddingLoss)
+    }
+    bases = {losses.EmbeddingLoss, losses.ProxyLoss, losses.SumLoss}
+    assert set(runs.LOSSES.values()) == there - bases
+
+
+@pytest.mark.parametrize("name", runs.LOSSES)
+def test_every_loss_finds_what_it_reads(name, data):
+    embedder = runs.build_embedder(runs.Settings(loss=name), data.train)
+    assert isinstance(embedder.loss, runs.LOSSES[name])
+    if name == "hpl-taxonomy":
+        np.testing.assert_array_equal(
+            embedder.proxies.parents(1), data.train.taxonomy[:, 0]
+        )
+
+
+def rates(embedder):
+    """Learning rates of (backbone, head, proxies)."""
+    optimizer_of = embedder.optimizer._optimizer_map
+    variables = (
+        embedder.backbone.trainable_variables[0],
+        embedder.get_layer("head").kernel,
+        embedder.proxies.proxies,
+    )
+    return tuple(
+        float(keras.ops.convert_to_numpy(optimizer_of(variable).learning_rate))
+        for variable in variables
+    )
+
+
+def test_a_preset_is_fine_tuned(data, tmp_path):
+    trained = runs.build_embedder(runs.Settings(embedding_dim=24), data.train)
+    assert rates(trained) == pytest.approx((1e-3, 1e-3, 1e-2))
+    trained.save_to_preset(tmp_path)
+    preset = runs.Settings(preset=str(tmp_path), seed=1)
+    embedder = runs.build_embedder(preset, make_data(20).train)
+    assert rates(embedder) == pytest.approx((1e-5, 1e-4, 1e-2))
+    assert embedder.proxies.num_classes == 10
+    images = data.test.images
+    np.testing.assert_allclose(embedder.embed(images), trained.embed(images), atol=1e-6)
+    given = dataclasses.replace(preset, learning_rate=1e-4, proxy_learning_rate=0.1)
+    embedder = runs.build_embedder(given, data.train)
+    assert rates(embedder) == pytest.approx((1e-4, 1e-4, 0.1))
+
+
+def test_one_seed_one_model(data):
+    def start(seed):
+        embedder = runs.build_embedder(runs.Settings(seed=seed), data.train)
+        return np.array(embedder.get_layer("head").kernel)
+
+    np.testing.assert_array_equal(start(3), start(3))
+    assert (start(3) != start(4)).any()
+
+
+def test_images_that_do_not_fit_the_model_are_refused(data, tmp_path):
+    embedder = runs.build_embedder(runs.Settings(), data.train)
+    embedder.save_to_preset(tmp_path)
+    with pytest.raises(ValueError, match=r"\(16, 16, 1\).*have shape \(16, 16, 3\)"):
+        runs.build_embedder(
+            runs.Settings(preset=str(tmp_path)), make_data(shape=(16, 16, 3)).train
+        )
+
+
+def test_hpl_taxonomy_needs_two_levels(data):
+    flat = RetrievalDataset(data.train.images, data.train.labels[:, 0])
+    with pytest.raises(ValueError, match="two or more levels.*Take --loss hpl"):
+        runs.build_embedder(runs.Settings(loss="hpl-taxonomy"), flat)
+
+
+def test_level_sizes_are_for_hpl(data):
+    with pytest.raises(ValueError, match="--level-sizes goes with --loss hpl"):
+        runs.build_embedder(runs.Settings(loss="cosface", level_sizes=[3]), data.train)
+    embedder = runs.build_embedder(runs.Settings(level_sizes=[3, 2]), data.train)
+    assert embedder.proxies.level_sizes == (3, 2)
