@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import (
+    at_own,
     center_similarity,
     cosine_similarity,
     cross_entropy,
@@ -54,7 +55,7 @@ class ArcFaceLoss(ProxyLoss):
 
     def value(self, labels, embeddings, weights, proxies):
         cosines = self.cosines(embeddings, proxies)
-        own = ops.take_along_axis(cosines, labels[:, None], axis=1)[:, 0]
+        own = at_own(cosines, labels)
         margin = math.radians(self.margin)
         sine = ops.sqrt(ops.maximum(1.0 - own * own, MIN_SQUARED_SINE))
         turned = own * math.cos(margin) - sine * math.sin(margin)

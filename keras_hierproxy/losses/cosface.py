@@ -1,10 +1,9 @@
 """CosFace loss."""
 
 import keras
-from keras import ops
 
 from keras_hierproxy.losses.base import ProxyLoss
-from keras_hierproxy.ops import cosine_similarity, cross_entropy, weighted_mean
+from keras_hierproxy.ops import at_own, cosine_similarity, cross_entropy, weighted_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -41,8 +40,7 @@ class CosFaceLoss(ProxyLoss):
 
     def value(self, labels, embeddings, weights, proxies):
         logits = cosine_similarity(embeddings, proxies, scale=self.scale)
-        own = ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-        target = own - self.scale * self.margin
+        target = at_own(logits, labels) - self.scale * self.margin
         return weighted_mean(cross_entropy(logits, labels, target), weights)
 
     def get_config(self):

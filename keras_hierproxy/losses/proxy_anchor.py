@@ -6,7 +6,9 @@ from keras import ops
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import (
     MASKED,
+    at_own,
     cosine_similarity,
+    is_own,
     log_one_plus_sum_exp,
     log_weights,
     same_label,
@@ -41,9 +43,7 @@ class ProxyAnchorLoss(ProxyLoss):
     >>> loss = ProxyAnchorLoss(proxies=layer)(labels, embeddings)
     """
 
-    def __init__(
-        self, margin=0.1, alpha=32.0, proxies=None, name="proxy_anchor_loss"
-    ):
+    def __init__(self, margin=0.1, alpha=32.0, proxies=None, name="proxy_anchor_loss"):
         super().__init__(proxies, name)
         self.margin = margin
         self.alpha = alpha
@@ -56,7 +56,7 @@ class ProxyAnchorLoss(ProxyLoss):
 
         # Only b of the b x c entries are positive: work on them as (b, b), where
         # row i holds the samples of i's proxy, and each proxy counts once.
-        own = ops.take_along_axis(similarity, labels[:, None], axis=1)[:, 0]
+        own = at_own(similarity, labels)
         same = same_label(labels)
         pull = ops.where(same, (shift - own + copies)[None, :], MASKED)
         companions = ops.sum(ops.where(same, weights[None, :], 0.0), axis=1)
@@ -65,8 +65,8 @@ class ProxyAnchorLoss(ProxyLoss):
             ops.sum(share * log_one_plus_sum_exp(pull, axis=1)), ops.sum(share)
         )
 
-        is_own = labels[:, None] == ops.arange(ops.shape(proxies)[0], dtype="int32")
-        push = ops.where(is_own, MASKED, similarity + (shift + copies)[:, None])
+        masked = is_own(labels, ops.shape(proxies)[0])
+        push = similarity + ops.where(masked, MASKED, (shift + copies)[:, None])
         negative = ops.mean(log_one_plus_sum_exp(push, axis=0))
         return positive + negative
 

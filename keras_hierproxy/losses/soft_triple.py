@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_hierproxy.losses.base import ProxyLoss
-from keras_hierproxy.ops import center_similarity, cross_entropy, weighted_mean
+from keras_hierproxy.ops import at_own, center_similarity, cross_entropy, weighted_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -59,8 +59,7 @@ class SoftTripleLoss(ProxyLoss):
         total = ops.logsumexp(affinity, axis=-1, keepdims=True)
         assignment = ops.exp(affinity - total)
         logits = self.scale * ops.sum(assignment * to_centers, axis=-1)
-        own = ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-        target = own - self.scale * self.margin
+        target = at_own(logits, labels) - self.scale * self.margin
         return weighted_mean(cross_entropy(logits, labels, target), weights)
 
     def get_config(self):

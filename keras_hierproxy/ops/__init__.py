@@ -3,7 +3,9 @@
 from keras_hierproxy.ops.pairs import other_counts as other_counts
 from keras_hierproxy.ops.pairs import same_label as same_label
 from keras_hierproxy.ops.reductions import MASKED as MASKED
+from keras_hierproxy.ops.reductions import at_own as at_own
 from keras_hierproxy.ops.reductions import cross_entropy as cross_entropy
+from keras_hierproxy.ops.reductions import is_own as is_own
 from keras_hierproxy.ops.reductions import log_one_plus_sum_exp as log_one_plus_sum_exp
 from keras_hierproxy.ops.reductions import log_weights as log_weights
 from keras_hierproxy.ops.reductions import weighted_mean as weighted_mean
