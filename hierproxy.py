@@ -32,7 +32,7 @@ def _choice(name, *values):
 
 
 Backend = _choice("Backend", "tensorflow", "jax", "torch")
-Split = _choice("Split", "test", "validation", "train")
+Split = _choice("Split", "test", "validation", "train", "all")
 Loss = _choice(
     "Loss",
     "hpl",
@@ -282,7 +282,7 @@ def train(
         console.print("Stopped early; --resume goes on after the last whole epoch.")
     console.print(
         f"Epoch {metrics['selected_epoch']} of {metrics['epochs']} was best on the "
-        "validation classes. Model, history, metrics and pictures:"
+        "validation classes. Model and pictures:"
     )
     console.print(str(output), markup=False, soft_wrap=True)
 
@@ -316,8 +316,13 @@ def evaluate(
     ] = None,
     skip_bad: SkipBad = False,
     k: Annotated[
-        object, _option("The K of Recall@K.", parser=_positive_integers, metavar="KS")
-    ] = "1,2,4,8",
+        object | None,
+        _option(
+            "The K of Recall@K, such as `1,10,100`; by default 1, 2, 4 and 8.",
+            parser=_positive_integers,
+            metavar="KS",
+        ),
+    ] = None,
     output: Annotated[
         pathlib.Path | None,
         _option(
@@ -345,7 +350,7 @@ def evaluate(
     with console.status("Reading ..."):
         embedder = runs.load_embedder(model)
         chosen = runs.load_split(settings, split or usual_split, embedder)
-    results = runs.evaluate_split(embedder, chosen, k)
+    results = runs.evaluate_split(embedder, chosen, k, console.is_terminal)
     _print_metrics(chosen, {str(split or usual_split): results})
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,10 @@ def read_all(read, sources, skip_bad):
             return read(source)
         except ValueError as error:
             if not skip_bad:
-                raise
+                raise ValueError(
+                    f"{error}. Mend or remove it, or pass skip_bad=True to leave out "
+                    "such images."
+                ) from error
             return error
 
     with concurrent.futures.ThreadPoolExecutor() as pool:

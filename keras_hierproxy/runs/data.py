@@ -23,10 +23,11 @@ def load_data(settings, image_shape=None):
                 "Omniglot is not downloaded: pass --root, the folder that holds "
                 "images_background_small1.zip or another of its official files."
             )
+        size = _image_size(settings, image_shape)
         options = {
             "train_groups": settings.train_groups,
             "test_groups": settings.test_groups,
-            "image_size": _image_size(settings, image_shape),
+            "image_size": size and size[0],
             "skip_bad": settings.skip_bad or None,
         }
     else:
@@ -54,10 +55,10 @@ def read_folder(settings, image_shape):
 
 
 def _image_size(settings, image_shape):
-    """That of a trained model, else the one asked for, else None."""
-    if image_shape is None or None in image_shape[:2]:
-        return settings.image_size
-    return image_shape[:2]
+    """`(height, width)` of a trained model, else as asked for, else None."""
+    if image_shape is not None and None not in image_shape[:2]:
+        return image_shape[:2]
+    return settings.image_size and (settings.image_size, settings.image_size)
 
 
 def _refuse(settings, *names):

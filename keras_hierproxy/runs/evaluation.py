@@ -10,7 +10,7 @@ from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.runs.data import load_data, read_folder
 from keras_hierproxy.runs.embedder import check_images
-from keras_hierproxy.runs.run import read_record
+from keras_hierproxy.runs.run import read_record, usual_ks
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
 
 
@@ -75,12 +75,21 @@ def load_split(settings, split, embedder):
     return data
 
 
-def evaluate_split(embedder, data, k):
-    """Retrieval metrics of an embedder on a data set, with a progress bar."""
+def evaluate_split(embedder, data, k=None, verbose=False):
+    """Retrieval metrics of an embedder on a data set.
+
+    Args:
+        embedder: of `load_embedder`.
+        data: of `load_split`.
+        k: list of the K of Recall@K; by default 1, 2, 4 and 8, as far as there are
+            so many images.
+        verbose: bool, whether to show a progress bar.
+    """
+    k = k or usual_ks(data)
     if max(k) >= len(data):
         raise ValueError(
             f"--k {max(k)} is larger than the gallery: {len(data)} images offer each "
             f"query {len(data) - 1} others."
         )
-    points = embedder.embed(data.images, verbose=1)
+    points = embedder.embed(data.images, verbose=int(verbose))
     return retrieval.evaluate(points, data.labels, k=k, geometry=embedder.geometry)

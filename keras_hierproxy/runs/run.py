@@ -128,7 +128,9 @@ class Run:
         # Whatever is wrong with these comes out now.
         self.batches = _batches(self.settings, data.train)
         self._evaluation = RetrievalEvaluation(
-            data.validation, k=_ks(data.validation), batch_size=self.settings.batch_size
+            data.validation,
+            k=usual_ks(data.validation),
+            batch_size=self.settings.batch_size,
         )
         sizes = {part: _sizes(getattr(data, part)) for part in _PARTS}
         if self._record is not None and self._record["data"] != sizes:
@@ -234,7 +236,7 @@ class Run:
         test = self.data.test
         points = self.embedder.embed(test.images, self.settings.batch_size)
         geometry = self.embedder.geometry
-        results = evaluate(points, test.labels, k=_ks(test), geometry=geometry)
+        results = evaluate(points, test.labels, k=usual_ks(test), geometry=geometry)
         return results, points
 
 
@@ -264,7 +266,7 @@ def _batches(settings, train):
     )
 
 
-def _ks(data):
+def usual_ks(data):
     """The K of Recall@K that a data set is large enough for."""
     return [k for k in (1, 2, 4, 8) if k < len(data)]
 

@@ -1,0 +1,348 @@
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import keras
+import pytest
+from typer.main import get_command
+
+import hierproxy
+from keras_hierproxy import models, runs
+from tests.photos import write_photos
+
+PROJECT = Path(__file__).resolve().parents[1]
+CLASSES = [f"{kind}/{name}" for kind in ("bag", "hat", "shoe") for name in "abc"]
+SMALL = ("--image-size", 16, "--batch-size", 16, "--loss", "proxy-anchor")
+# An error is told once for all backends.
+once = pytest.mark.host
+
+
+def run_main(*argv):
+    """Runs the command in this process; returns its exit code."""
+    sys.argv = ["hierproxy", *map(str, argv)]
+    with pytest.raises(SystemExit) as end:
+        hierproxy.main()
+    return end.value.code
+
+
+@pytest.fixture
+def call(monkeypatch, capfd, tmp_path):
+    """A function of the arguments that returns `(exit code, stdout, stderr)`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setenv("KERAS_BACKEND", keras.config.backend())
+
+    def call(*argv):
+        code = run_main(*argv)
+        return (code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def refused(call, monkeypatch):
+    """A function of the arguments that returns the one line of the error."""
+
+    def fit(*args, **kwargs):
+        raise AssertionError("time was spent on training")
+
+    monkeypatch.setattr(models.ImageEmbedder, "fit", fit)
+
+    def refused(*argv):
+        code, _, stderr = call(*argv)
+        assert code == 2
+        (line,) = stderr.splitlines()
+        assert line.startswith("Error: ")
+        return line
+
+    return refused
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("data") / "photos", CLASSES)
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    """A run of one epoch on `photos`: its folder."""
+    output = tmp_path_factory.mktemp("runs") / "trained"
+    argv = sys.argv
+    assert run_main("train", "--data", photos, *SMALL, "--epochs", 1, "-o", output) == 0
+    sys.argv = argv
+    return output
+
+
+def test_train_and_evaluate(call, photos):
+    code, stdout, stderr = call("train", "--data", photos, *SMALL, "--epochs", 2)
+    assert (code, stderr) == (0, "")
+    assert re.search(r"train +│ +20 │ +5 │ +", stdout)
+    lines = re.findall(
+        r"^epoch (\d)/2  \d+ s  loss [\d.]+  val_recall@1 [\d.]+$", stdout, re.M
+    )
+    assert lines == ["1", "2"]
+    run = Path("runs/photos-proxy-anchor-0")
+    metrics = json.loads((run / "metrics.json").read_text())
+    before, after = (metrics[name]["recall@1"] for name in ("test_before", "test"))
+    assert re.search(rf"class +│ recall@1 +│ +{before:.3f} +│ +{after:.3f} +│", stdout)
+    assert stdout.rstrip().endswith(f"pictures:\n{run}")
+
+    code, stdout, _ = call("evaluate", run, "--k", "1,3", "-o", "new/results.json")
+    assert code == 0 and "8 queries" in stdout
+    results = json.loads(Path("new/results.json").read_text())
+    assert results["recall@1"] == pytest.approx(after)
+    assert "recall@3" in results and "recall@2" not in results
+
+
+def test_evaluate_all_of_another_folder(call, trained):
+    write_photos(Path("new"), "xyz", side=50)
+    code, stdout, _ = call("evaluate", trained, "--data", "new")
+    assert code == 0 and "12 queries" in stdout and "all" in stdout
+    code, stdout, _ = call("evaluate", trained / "model.keras", "--data", "new")
+    assert code == 0 and "12 queries" in stdout
+
+
+@once
+def test_evaluate_splits_of_the_runs_own_folder(call, trained, photos):
+    for options, queries in (
+        (["--split", "train"], 20),
+        (["--split", "all"], 36),
+        (["--data", photos], 8),
+    ):
+        _, stdout, _ = call("evaluate", trained, *options)
+        assert f"{queries} queries" in stdout
+
+
+def test_train_on_omniglot(call, shared_data, tmp_path, monkeypatch):
+    """Two alphabets, one epoch; the drawings of the test are counted, too."""
+    code, stdout, _ = call(
+        *("train", "--data", "omniglot", "--root", shared_data, "--epochs", 1),
+        *("--train-groups", "Greek, Latin", "--test-groups", "Early_Aramaic"),
+        *("--loss", "proxy-anchor", "--no-augment", "-o", "run"),
+    )
+    assert code == 0
+    assert re.search(r"train +│ +800 │ +40 │ +2 ", stdout)
+    assert re.search(r"test +│ +440 │ +22 │ +1 ", stdout)
+    assert "alphabet" in stdout
+
+
+def test_resume_needs_only_the_folder(call, trained, tmp_path):
+    shutil.copytree(trained, "run")
+    code, stdout, _ = call("train", "--resume", "-o", "run", "--epochs", 2)
+    assert code == 0
+    assert "epoch 2/2" in stdout and "epoch 1/" not in stdout
+    assert len(Path("run/history.csv").read_text().splitlines()) == 1 + 2
+
+
+@once
+def test_a_bad_image_is_left_out(call, photos):
+    bad = copy_with_a_truncated_image(photos)
+    with pytest.warns(UserWarning, match=rf"Skipped 1 of 36 images\. \S*{bad.name}"):
+        code, stdout, _ = call(
+            *("train", "--data", "photos", "--skip-bad", *SMALL, "--epochs", 1)
+        )
+    assert code == 0
+
+
+def copy_with_a_truncated_image(photos):
+    shutil.copytree(photos, "photos")
+    bad = Path("photos", CLASSES[0], "0.png")
+    bad.write_bytes(bad.read_bytes()[:300])
+    return bad
+
+
+@once
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --loss proxyanchor", "'proxyanchor' is not one of 'hpl'"),
+        ("train --backend theano", "'theano' is not one of 'tensorflow'"),
+        ("train --level-sizes 50,x", "'50,x' is not a list of numbers such as 50,8"),
+        ("train --level-sizes 0", "'0' is not a list"),
+        ("train --epochs 0", "'--epochs'"),
+        ("train --batch-size 1", "'--batch-size'"),
+        ("train --seed -1", "'--seed'"),
+        ("train --embeding-dim 8", "No such option: --embeding-dim"),
+        ("evaluate", "Missing argument"),
+        ("evaluate run --split dev", "'dev' is not one of 'test'"),
+        ("evaluate run --k 1,,2", "'1,,2' is not a list"),
+        ("frobnicate", "No such command 'frobnicate'"),
+    ],
+)
+def test_what_is_no_option_is_refused(arguments, message, call):
+    code, _, stderr = call(*arguments.split())
+    text = re.sub(r"[│\s]+", " ", stderr)
+    assert code == 2 and message in text
+    assert not any(Path().iterdir())
+
+
+@once
+def test_what_cannot_be_trained_is_refused(refused, photos, shared_data, tmp_path):
+    shutil.copytree(photos, "photos")
+    for arguments, message in (
+        ("--data foto", "'foto' is neither a data set (glyphs, omniglot) nor a folder"),
+        ("--data omniglot", "pass --root, the folder that holds"),
+        ("--data omniglot --root nowhere", "No Omniglot drawings in nowhere"),
+        (
+            f"--data omniglot --root {shared_data} --train-groups Klingon",
+            "no drawings of Klingon. Found: Balinese",
+        ),
+        (
+            f"--data omniglot --root {shared_data} --train-groups Greek "
+            "--test-groups Greek",
+            "Received in both: Greek",
+        ),
+        ("--data photos --train-groups a", "--train-groups does not go with --data"),
+        ("--data photos --root data", "--root does not go with --data"),
+        ("--data photos --loss cosface --level-sizes 3", "goes with --loss hpl"),
+        ("--data photos --level-sizes 6", "level_sizes"),
+        ("--data photos --loss triplet --batch-size 64", "Pass a batch_size between"),
+        ("--data photos -o photos", "photos is not empty. Choose another folder"),
+        ("--data photos -o nowhere --resume", "There is no run to resume in nowhere"),
+    ):
+        assert message in refused("train", *arguments.split()), arguments
+    assert not Path("runs").exists()
+
+
+@once
+def test_an_unknown_preset_is_refused(call, photos):
+    """In keras-hub's words, which take several lines."""
+    code, _, stderr = call("train", "--data", photos, "--preset", "nothing_net")
+    assert code == 2 and stderr.startswith("Error: Unknown preset")
+    assert "Traceback" not in stderr
+
+
+@once
+def test_folders_that_are_no_data_are_refused(refused, photos):
+    Path("empty").mkdir()
+    assert "holds no images" in refused("train", "--data", "empty")
+
+    write_photos(Path("few"), "abcde")
+    message = refused("train", "--data", "few")
+    assert "'few' has 5 classes, and at least 6 are needed" in message
+
+    shutil.copytree(photos, "lonely")
+    for image in "123":
+        Path("lonely", CLASSES[4], f"{image}.png").unlink()
+    message = refused("train", "--data", "lonely")
+    assert (
+        f"1 of 9 classes have fewer than min_images=2 images: {CLASSES[4]}" in message
+    )
+
+    bad = copy_with_a_truncated_image(photos)
+    message = refused("train", "--data", "photos")
+    assert f"{bad} is not a readable image" in message and "skip_bad=True" in message
+
+
+@once
+def test_what_cannot_be_evaluated_is_refused(refused, trained, shared_data, tmp_path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save("other.keras")
+    write_photos(Path("new"), "xy")
+    for arguments, message in (
+        ("nowhere --data new", "There is no model at nowhere"),
+        ("nowhere", "say with --data what to evaluate on"),
+        ("other.keras --data new", "other.keras holds a Sequential"),
+        (f"{trained} --k 1,8", "--k 8 is larger than the gallery: 8 images"),
+        (f"{trained} --data new --split test", "'new' has 2 classes"),
+        (f"{trained} --data glyphs --split all", "--split all is for folders"),
+        (
+            f"{trained} --data omniglot --root {shared_data}",
+            "takes images of shape (16, 16, 3); those of 'omniglot/test'",
+        ),
+    ):
+        assert message in refused("evaluate", *arguments.split()), arguments
+
+
+@once
+def test_another_backend_in_the_same_process_is_refused(refused):
+    other = next(name for name in hierproxy.Backend if name != keras.config.backend())
+    assert f"--backend {other} comes too late" in refused("train", "--backend", other)
+
+
+@once
+def test_options_are_those_of_a_run():
+    train = get_command(hierproxy.app).commands["train"]
+    defaults = {option.name: option.default for option in train.params}
+    settings = vars(runs.Settings())
+    assert {name: defaults[name] for name in settings} == settings
+    assert [loss.value for loss in hierproxy.Loss] == list(runs.LOSSES)
+
+
+@once
+def test_every_option_is_explained():
+    for command in get_command(hierproxy.app).commands.values():
+        assert command.help
+        for option in command.params:
+            assert getattr(option, "help", None), option.name
+
+
+def start(*arguments, before="", **environment):
+    """Starts the command in a process of its own."""
+    code = f"{before}\nimport hierproxy\nhierproxy.main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@once
+def test_ctrl_c_in_a_process_of_its_own(photos, tmp_path, monkeypatch):
+    """Also: `--backend` overrides the environment, and no library talks."""
+    monkeypatch.chdir(tmp_path)
+    bad = copy_with_a_truncated_image(photos)
+    process = start(
+        *("train", "--data", "photos", *SMALL, "--epochs", 5000, "--skip-bad"),
+        *("--backend", "tensorflow", "-o", "run"),
+        KERAS_BACKEND="jax",
+    )
+    history = Path("run/history.csv")
+    while process.poll() is None and not (history.exists() and history.stat().st_size):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    (line,) = stderr.splitlines()
+    assert line.startswith("Warning: Skipped 1 of 36 images.") and str(bad) in line
+    assert "Stopping. Ctrl-C again ends at once." in stdout
+    assert "--resume goes on after the last whole epoch" in stdout
+    assert json.loads(Path("run/run.json").read_text())["backend"] == "tensorflow"
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["interrupted"] and metrics["epochs"] < 5000
+    assert len(history.read_text().splitlines()) == 1 + metrics["epochs"]
+
+
+KILL_IN_THIRD_EPOCH = """
+import os, signal, keras
+
+def kill(callback, epoch, logs=None):
+    if epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+keras.callbacks.CSVLogger.on_epoch_begin = kill
+"""
+
+
+@once
+def test_a_killed_run_is_resumed(call, photos):
+    options = ("--data", photos, *SMALL[:-2], "--epochs", 4)
+    process = start("train", *options, "-o", "killed", before=KILL_IN_THIRD_EPOCH)
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    history = Path("killed/history.csv")
+    assert len(history.read_text().splitlines()) == 1 + 2
+
+    assert call("train", "--resume", "-o", "killed")[0] == 0
+    assert call("train", *options, "-o", "whole")[0] == 0
+    for name in ("history.csv", "metrics.json"):
+        assert Path("killed", name).read_text() == Path("whole", name).read_text()
