@@ -58,6 +58,12 @@ class EmbeddingLoss(keras.losses.Loss):
     def get_config(self):
         return {"name": self.name}
 
+    def __copy__(self):
+        # Keras would save and load the loss, and import TensorFlow to do so.
+        result = object.__new__(type(self))
+        result.__dict__.update(self.__dict__)
+        return result
+
     def __add__(self, other):
         return SumLoss([self, other])
 
