@@ -21,7 +21,7 @@ class Sphere:
 
     >>> sphere = Sphere()
     >>> points = sphere.project(np.random.normal(size=(5, 16)).astype("float32"))
-    >>> sphere.pairwise_distance(points).shape
+    >>> tuple(sphere.pairwise_distance(points).shape)
     (5, 5)
     """
 

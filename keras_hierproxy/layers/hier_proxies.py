@@ -57,7 +57,7 @@ class HierProxies(Proxies):
     >>> layer = khp.layers.HierProxies(num_classes=100, level_sizes=(20, 5))
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> layer.refresh()
-    >>> layer.taxonomy.shape
+    >>> tuple(layer.taxonomy.shape)
     (100, 2)
     """
 

@@ -26,7 +26,7 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
     Example:
 
     >>> x = np.random.uniform(size=(2, 7, 7, 64)).astype("float32")
-    >>> GeneralizedMeanPooling2D()(x).shape
+    >>> tuple(GeneralizedMeanPooling2D()(x).shape)
     (2, 64)
     """
 
