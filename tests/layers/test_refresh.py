@@ -183,16 +183,15 @@ def test_a_given_taxonomy_is_not_learned():
         layer.refresh()
 
 
-@pytest.mark.parametrize("base", ["proxy_anchor", "soft_triple", "arcface"])
+@pytest.mark.parametrize("base", ["proxy_anchor", "arcface"])
 def test_coarse_terms_are_off_before_the_first_refresh(base):
     random = np.random.default_rng(0)
-    proxies, _ = planted(random, (6, 8))
-    layer = build(proxies, (6, 2))
+    layer = build(random.normal(size=(8, 6)), (4, 2))
     # Even if they say something.
     for variable in layer.coarse_proxies:
         variable.assign(random.normal(size=variable.shape))
-    x = random.normal(size=(20, 16)).astype("float32")
-    labels = random.integers(0, 48, 20)
+    x = random.normal(size=(14, 6)).astype("float32")
+    labels = random.integers(0, 8, 14)
     loss = khp.losses.HierProxyLoss(base, [0.7, 0.5, 0.3], proxies=layer)
 
     def measure(loss):
