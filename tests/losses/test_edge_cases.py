@@ -1,5 +1,7 @@
 """Value and gradients stay finite where directions, pairs or samples are missing."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,24 @@ def test_weights_all_zero(case):
     assert value == 0.0
     for gradient in gradients:
         assert not gradient.any()
+
+
+@pytest.mark.parametrize("case", [c for c in ALL if not c.over_pairs], ids=str)
+def test_one_class_in_all(case):
+    batch = dataclasses.replace(
+        SMALL,
+        labels=np.zeros_like(SMALL.labels),
+        centers=SMALL.centers[:1],
+        coarse=[proxies[:1] for proxies in SMALL.coarse],
+        taxonomy=SMALL.taxonomy[:1],
+    )
+    loss = case.build(batch)
+    value, gradients, by_proxies = value_and_gradients(
+        lambda x: loss(batch.labels, x),
+        [as_float32(batch.embeddings)],
+        case.variables(loss),
+    )
+    assert_finite((value, gradients + by_proxies))
+    proxies = case.proxies(batch)
+    expected = case.reference(batch.labels, batch.embeddings, proxies, batch)
+    assert value == pytest.approx(expected, rel=1e-5, abs=1e-7)

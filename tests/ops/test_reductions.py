@@ -73,6 +73,34 @@ LOGITS = np.random.default_rng(0).normal(size=(4, 5))
 LABELS = np.array([3, 0, 3, 4])
 
 
+def test_is_own():
+    expected = LABELS[:, None] == np.arange(5)
+    actual = ops.is_own(keras.ops.convert_to_tensor(LABELS.astype("int32")), 5)
+    np.testing.assert_array_equal(to_numpy(actual), expected)
+
+
+def test_at_own():
+    labels = LABELS.astype("int32")
+    value, (gradient,), _ = value_and_gradients(
+        lambda x: keras.ops.sum(ops.at_own(x, labels) ** 2), [as_float32(LOGITS)]
+    )
+    own = LOGITS[np.arange(4), LABELS]
+    assert value == pytest.approx(np.square(own).sum(), rel=1e-5)
+    expected = np.zeros_like(LOGITS)
+    expected[np.arange(4), LABELS] = 2 * own
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+def test_cross_entropy_of_one_class():
+    logits = as_float32([[3.0], [-2.0]])
+    labels = np.zeros(2, "int32")
+    value, (gradient,), _ = value_and_gradients(
+        lambda x: keras.ops.sum(ops.cross_entropy(x, labels)), [logits]
+    )
+    assert value == 0.0
+    np.testing.assert_array_equal(gradient, np.zeros((2, 1)))
+
+
 def test_cross_entropy():
     own = LOGITS[np.arange(4), LABELS]
     expected = np.log(np.exp(LOGITS).sum(1)) - own
