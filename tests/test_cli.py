@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 import os
 import re
@@ -19,7 +21,8 @@ from tests.photos import write_photos
 
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = [f"{kind}/{name}" for kind in ("bag", "hat", "shoe") for name in "abc"]
-SMALL = ("--image-size", 16, "--batch-size", 16, "--loss", "proxy-anchor")
+# One batch an epoch: one shape to compile.
+SMALL = ("--image-size", 16, "--batch-size", 20, "--loss", "proxy-anchor")
 # An error is told once for all backends.
 once = pytest.mark.host
 
@@ -72,28 +75,33 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(photos, tmp_path_factory):
-    """A run of one epoch on `photos`: its folder."""
-    output = tmp_path_factory.mktemp("runs") / "trained"
-    argv = sys.argv
-    assert run_main("train", "--data", photos, *SMALL, "--epochs", 1, "-o", output) == 0
+def training(photos, tmp_path_factory):
+    """A run of two epochs on `photos`: its folder, and what the command printed."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    options = (*SMALL, "--epochs", 2, "-o", folder)
+    argv, stdout = sys.argv, io.StringIO()
+    with contextlib.redirect_stdout(stdout):
+        assert run_main("train", "--data", photos, *options) == 0
     sys.argv = argv
-    return output
+    return folder, stdout.getvalue()
 
 
-def test_train_and_evaluate(call, photos):
-    code, stdout, stderr = call("train", "--data", photos, *SMALL, "--epochs", 2)
-    assert (code, stderr) == (0, "")
+@pytest.fixture
+def trained(training):
+    return training[0]
+
+
+def test_train_and_evaluate(call, training):
+    run, stdout = training
     assert re.search(r"train +│ +20 │ +5 │ +", stdout)
     lines = re.findall(
         r"^epoch (\d)/2  \d+ s  loss [\d.]+  val_recall@1 [\d.]+$", stdout, re.M
     )
     assert lines == ["1", "2"]
-    run = Path("runs/photos-proxy-anchor-0")
     metrics = json.loads((run / "metrics.json").read_text())
     before, after = (metrics[name]["recall@1"] for name in ("test_before", "test"))
-    assert re.search(rf"class +│ recall@1 +│ +{before:.3f} +│ +{after:.3f} +│", stdout)
-    assert stdout.rstrip().endswith(f"pictures:\n{run}")
+    assert re.search(rf"class +│ recall@1 +│ {before:.3f} +│ {after:.3f} +│", stdout)
+    assert stdout.endswith(f"Model and pictures:\n{run}\n")
 
     code, stdout, _ = call("evaluate", run, "--k", "1,3", "-o", "new/results.json")
     assert code == 0 and "8 queries" in stdout
@@ -121,7 +129,8 @@ def test_evaluate_splits_of_the_runs_own_folder(call, trained, photos):
         assert f"{queries} queries" in stdout
 
 
-def test_train_on_omniglot(call, shared_data, tmp_path, monkeypatch):
+@once
+def test_train_on_omniglot(call, shared_data):
     """Two alphabets, one epoch; the drawings of the test are counted, too."""
     code, stdout, _ = call(
         *("train", "--data", "omniglot", "--root", shared_data, "--epochs", 1),
@@ -134,12 +143,13 @@ def test_train_on_omniglot(call, shared_data, tmp_path, monkeypatch):
     assert "alphabet" in stdout
 
 
+@once
 def test_resume_needs_only_the_folder(call, trained, tmp_path):
     shutil.copytree(trained, "run")
-    code, stdout, _ = call("train", "--resume", "-o", "run", "--epochs", 2)
+    code, stdout, _ = call("train", "--resume", "-o", "run", "--epochs", 3)
     assert code == 0
-    assert "epoch 2/2" in stdout and "epoch 1/" not in stdout
-    assert len(Path("run/history.csv").read_text().splitlines()) == 1 + 2
+    assert "epoch 3/3" in stdout and "epoch 2/" not in stdout
+    assert len(Path("run/history.csv").read_text().splitlines()) == 1 + 3
 
 
 @once

@@ -12,6 +12,8 @@ from keras_hierproxy import layers, losses, models, pictures, retrieval, runs
 from keras_hierproxy.datasets import RetrievalDataset
 
 EPOCHS = 3
+# What no backend has a reason to treat in its own way.
+once = pytest.mark.host
 FILES = {
     "run.json",
     "history.csv",
@@ -143,17 +145,22 @@ def test_the_model_is_that_of_the_best_validation_epoch(finished, data):
         assert retrieval.evaluate(points, part.labels)["recall@1"] == expected
 
 
-def shown_once(*case, id):
-    """A case that no backend has a reason to treat in its own way."""
-    return pytest.param(*case, marks=pytest.mark.host, id=id)
+def assert_holds_the_best_so_far(run, data):
+    metrics = run.finish()
+    assert {path.name for path in run.folder.iterdir()} == FILES
+    assert metrics["interrupted"]
+    assert (metrics["epochs"], metrics["selected_epoch"]) == (1, 1)
+    points = runs.load_embedder(run.folder).embed(data.validation.images)
+    recall = retrieval.evaluate(points, data.validation.labels)["recall@1"]
+    assert recall == metrics["val_recall@1"] == run.history["val_recall@1"][0]
 
 
 @pytest.mark.parametrize(
     ("epoch", "step", "stop"),
     [
-        shown_once(0, 0, ctrl_c, id="Ctrl-C in the first epoch"),
+        pytest.param(0, 0, ctrl_c, id="Ctrl-C in the first epoch", marks=once),
         pytest.param(1, 0, ctrl_c, id="Ctrl-C"),
-        shown_once(1, 0, kill, id="killed"),
+        pytest.param(1, 0, kill, id="killed", marks=once),
         pytest.param("backup", 1, kill, id="killed before the backup"),
     ],
 )
@@ -177,6 +184,8 @@ def test_a_resumed_run_equals_an_undisturbed_one(
     assert stopped.interrupted == (stop is ctrl_c)
     lines = stopped.history.get("loss", [])
     assert len(lines) == (step + 1 if epoch == "backup" else epoch)
+    if stopped.interrupted and lines:
+        assert_holds_the_best_so_far(stopped, data)
 
     resumed = begin(runs.resume_run(tmp_path / "run", {}), data)
     resumed.fit()
@@ -188,19 +197,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_ctrl_c_keeps_the_best_epoch_so_far(data, tmp_path):
-    folder = tmp_path / "run"
-    run = begin(runs.new_run(folder, settings()), data)
-    run.fit(callbacks=[At(1, 0, ctrl_c)])
-    metrics = run.finish()
-    assert {path.name for path in folder.iterdir()} == FILES
-    assert metrics["interrupted"]
-    assert (metrics["epochs"], metrics["selected_epoch"]) == (1, 1)
-    points = runs.load_embedder(folder).embed(data.validation.images)
-    recall = retrieval.evaluate(points, data.validation.labels)["recall@1"]
-    assert recall == metrics["val_recall@1"] == run.history["val_recall@1"][0]
-
-
+@once
 def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     run = begin(runs.new_run(tmp_path / "run", settings()), data)
@@ -209,6 +206,7 @@ def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@once
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_finished_run_goes_on(more, finished, data, tmp_path):
     folder, run, metrics = finished
@@ -224,6 +222,7 @@ def test_a_finished_run_goes_on(more, finished, data, tmp_path):
     assert record["settings"]["epochs"] == EPOCHS + more
 
 
+@once
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -236,6 +235,7 @@ def test_resuming_with_other_settings_is_refused(options, message, finished):
         runs.resume_run(finished[0], options)
 
 
+@once
 def test_resuming_on_another_backend_is_refused(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "run")
     record = read(tmp_path / "run", "run.json")
@@ -245,16 +245,19 @@ def test_resuming_on_another_backend_is_refused(finished, tmp_path):
         runs.resume_run(tmp_path / "run", {})
 
 
+@once
 def test_resuming_with_other_data_is_refused(finished):
     with pytest.raises(ValueError, match="The data has changed.*'images': 36"):
         begin(runs.resume_run(finished[0], {}), make_data(per_class=4))
 
 
+@once
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="There is no run to resume in"):
         runs.resume_run(tmp_path, {})
 
 
+@once
 def test_a_new_run_overwrites_nothing(finished, tmp_path):
     with pytest.raises(ValueError, match="is not empty.*--output, or .* with --resume"):
         runs.new_run(finished[0], settings())
@@ -263,12 +266,14 @@ def test_a_new_run_overwrites_nothing(finished, tmp_path):
         runs.new_run(tmp_path, settings())
 
 
+@once
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is not a folder"):
         runs.new_run(tmp_path / "file", settings())
 
 
+@once
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_a_missing_split_is_named(part, data, tmp_path):
     without = dataclasses.replace(data, **{part: None})
@@ -278,6 +283,7 @@ def test_a_missing_split_is_named(part, data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@once
 def test_wrong_batches_are_refused_before_anything_is_written(data, tmp_path):
     run = runs.new_run(tmp_path / "run", settings(images_per_class=30))
     with pytest.raises(ValueError, match="18 // 30 = 0 classes in a batch"):
@@ -285,6 +291,7 @@ def test_wrong_batches_are_refused_before_anything_is_written(data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@once
 @pytest.mark.parametrize(
     ("loss", "images_per_class", "expected"),
     [("hpl", None, 1), ("hpl", 3, 3), ("triplet", None, 4), ("sup-con", 3, 3)],
@@ -299,6 +306,7 @@ def test_losses_over_pairs_get_balanced_batches(
     assert run.batches.sampler == ("random" if expected == 1 else "balanced")
 
 
+@once
 def test_recall_is_measured_at_what_few_images_allow(tmp_path):
     few = make_data(num_classes=8, per_class=2)
     run = begin(runs.new_run(tmp_path / "run", settings()), few)
@@ -311,6 +319,7 @@ def test_recall_is_measured_at_what_few_images_allow(tmp_path):
     run.finish()
 
 
+@once
 def test_the_options_of_a_loss_are_those_of_the_package():
     there = {
         loss
@@ -321,6 +330,7 @@ def test_the_options_of_a_loss_are_those_of_the_package():
     assert set(runs.LOSSES.values()) == there - bases
 
 
+@once
 @pytest.mark.parametrize("name", runs.LOSSES)
 def test_every_loss_finds_what_it_reads(name, data):
     embedder = runs.build_embedder(runs.Settings(loss=name), data.train)
@@ -345,6 +355,7 @@ def rates(embedder):
     )
 
 
+@once
 def test_a_preset_is_fine_tuned(data, tmp_path):
     trained = runs.build_embedder(runs.Settings(embedding_dim=24), data.train)
     assert rates(trained) == pytest.approx((1e-3, 1e-3, 1e-2))
@@ -360,6 +371,7 @@ def test_a_preset_is_fine_tuned(data, tmp_path):
     assert rates(embedder) == pytest.approx((1e-4, 1e-4, 0.1))
 
 
+@once
 def test_one_seed_one_model(data):
     def start(seed):
         embedder = runs.build_embedder(runs.Settings(seed=seed), data.train)
@@ -369,6 +381,7 @@ def test_one_seed_one_model(data):
     assert (start(3) != start(4)).any()
 
 
+@once
 def test_images_that_do_not_fit_the_model_are_refused(data, tmp_path):
     embedder = runs.build_embedder(runs.Settings(), data.train)
     embedder.save_to_preset(tmp_path)
@@ -378,12 +391,14 @@ def test_images_that_do_not_fit_the_model_are_refused(data, tmp_path):
         )
 
 
+@once
 def test_hpl_taxonomy_needs_two_levels(data):
     flat = RetrievalDataset(data.train.images, data.train.labels[:, 0])
     with pytest.raises(ValueError, match="two or more levels.*Take --loss hpl"):
         runs.build_embedder(runs.Settings(loss="hpl-taxonomy"), flat)
 
 
+@once
 def test_level_sizes_are_for_hpl(data):
     with pytest.raises(ValueError, match="--level-sizes goes with --loss hpl"):
         runs.build_embedder(runs.Settings(loss="cosface", level_sizes=[3]), data.train)
