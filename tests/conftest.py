@@ -18,6 +18,8 @@ def pytest_report_header():
 def same_start():
     """Each test starts from the same seeds, in float32, whatever ran before it."""
     keras.utils.set_random_seed(0)
+    yield
+    # Afterwards: the next module's fixtures are made before its first test's.
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
 

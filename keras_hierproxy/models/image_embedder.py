@@ -94,8 +94,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         inputs = backbone.input
         features = backbone(inputs)
         x = _pool(features, pooling, backbone)
-        dtype = backbone.dtype_policy
-        x = keras.layers.Dense(embedding_dim, dtype=dtype, name="head")(x)
+        x = keras.layers.Dense(embedding_dim, dtype=_policy(x), name="head")(x)
         outputs = ProjectToGeometry(geometry, name="projection")(x)
         if self.proxies is not None:
             outputs = self.proxies(outputs)
@@ -269,5 +268,14 @@ def _pool(features, pooling, backbone):
     }
     data_format = getattr(backbone, "data_format", None)
     return layers[rank, pooling](
-        data_format=data_format, dtype=backbone.dtype_policy, name="pooler"
+        data_format=data_format, dtype=_policy(features), name="pooler"
     )(features)
+
+
+def _policy(features):
+    """The precision of a layer after the backbone: that of what the backbone returns.
+
+    A functional model's own policy is the global one when it is loaded.
+    """
+    dtype = keras.backend.standardize_dtype(features.dtype)
+    return f"mixed_{dtype}" if dtype in ("float16", "bfloat16") else dtype

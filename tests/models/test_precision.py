@@ -52,3 +52,17 @@ def test_mixed_bfloat16_without_a_projection():
     assert points.dtype == "float32"
     lengths = np.linalg.norm(points.astype("float64"), axis=1)
     np.testing.assert_allclose(lengths, 1, atol=1e-6)
+
+
+def test_saved_in_mixed_precision(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    embedder, images, _ = image_embedder()
+    embedder.save_to_preset(tmp_path / "preset")
+    embedder.save(tmp_path / "embedder.keras")
+    keras.config.set_dtype_policy("float32")
+    for loaded in (
+        khp.models.ImageEmbedder.from_preset(tmp_path / "preset"),
+        keras.models.load_model(tmp_path / "embedder.keras"),
+    ):
+        assert loaded.get_layer("head").compute_dtype == "bfloat16"
+        np.testing.assert_array_equal(loaded.embed(images), embedder.embed(images))
