@@ -15,8 +15,8 @@ def bind(loss, model):
         model: the model being compiled.
 
     Returns:
-        The loss to train with. Losses that were given no layer are copied, so
-        that one loss can train several models.
+        The loss to train with: the given one, now bound, or a copy where an
+        earlier `compile` has bound it to the layer of another model.
 
     Raises:
         ValueError: if no layer, or several, could be meant, or if a loss was given
@@ -61,9 +61,10 @@ def _bind_to_layer(loss, model):
     given = loss.proxies is not None and not loss.bound_by_compile
     layer = (_given_layer if given else _only_candidate)(loss, model, layers)
     loss.check_layer(layer)
-    bound = copy.copy(loss)
-    bound.proxies, bound.bound_by_compile = layer, not given
-    return bound
+    if loss.bound_by_compile and loss.proxies is not layer:
+        loss = copy.copy(loss)
+    loss.proxies, loss.bound_by_compile = layer, not given
+    return loss
 
 
 def _given_layer(loss, model, layers):

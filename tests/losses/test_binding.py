@@ -55,8 +55,9 @@ def test_an_unbound_loss_gets_the_only_layer():
     model = tiny.embedding_model()
     loss = khp.losses.ProxyAnchorLoss()
     compile_losses(model, loss)
-    assert model.loss.proxies is model.get_layer("proxies")
-    assert loss.proxies is None, "the loss itself is free for other models"
+    assert model.loss is loss
+    assert loss.proxies is model.get_layer("proxies")
+    assert evaluate(model)["loss"] == pytest.approx(by_hand(loss, model), rel=1e-5)
 
 
 def test_no_layer():
@@ -129,6 +130,15 @@ def test_one_loss_in_two_models():
         assert all(term.proxies is layer for term in model.loss.terms)
         expected = by_hand(khp.losses.ProxyNCALoss(proxies=layer), model)
         assert evaluate(model)["proxy_nca_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_that_was_given_a_name_keeps_its_layer():
+    model = tiny.embedding_model()
+    loss = khp.losses.ProxyAnchorLoss(proxies="proxies")
+    compile_losses(model, loss)
+    assert loss.proxies is model.get_layer("proxies")
+    with pytest.raises(ValueError, match="not part of model"):
+        compile_losses(tiny.embedding_model(khp.layers.Proxies(4, name="own")), loss)
 
 
 def test_the_bound_loss_of_one_model_in_another():
