@@ -28,6 +28,7 @@ def training_data():
 
 def our_epoch():
     import keras
+
     import keras_hierproxy as khp
 
     images, labels, num_classes = training_data()

@@ -12,6 +12,8 @@ from keras import ops
 
 from keras_hierproxy.ops import l2_normalize
 
+_TINY = np.finfo("float32").tiny
+
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
 class Sphere:
@@ -26,7 +28,7 @@ class Sphere:
     """
 
     def project(self, x):
-        """Raw vectors `(..., d)` to points on the sphere, `x / |x|`; zero stays zero."""
+        """Vectors `(..., d)` to points on the sphere, `x / |x|`; zero stays zero."""
         return l2_normalize(x)
 
     def pairwise_distance(self, x, y=None):
@@ -78,5 +80,6 @@ class Sphere:
 
 def _unit_rows(x):
     x = np.asarray(x, dtype="float32")
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.maximum(norms, np.finfo("float32").tiny)
+    # First to a largest entry of 1, whose square neither overflows nor vanishes.
+    x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), _TINY)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), _TINY)

@@ -59,6 +59,12 @@ def test_search_vectors_rank_by_cosine():
     np.testing.assert_allclose(queries @ gallery.T, unit(X) @ unit(Y).T, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_search_vectors_of_any_length(scale):
+    queries, _ = SPHERE.search_vectors(np.float32(scale) * X, Y)
+    np.testing.assert_allclose(queries, unit(X), rtol=1e-6)
+
+
 def test_search_vectors_keep_zeros():
     queries, gallery = SPHERE.search_vectors(np.zeros((2, 5)), Y)
     np.testing.assert_array_equal(queries, np.zeros((2, 5)))

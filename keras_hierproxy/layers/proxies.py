@@ -81,9 +81,7 @@ class Proxies(keras.layers.Layer):
         Returns:
             Tensor `(C, d)`, or `(C, k, d)` with k centers a class.
         """
-        rows = _without_padding(
-            self.proxies, self.num_classes * self.centers_per_class
-        )
+        rows = _without_padding(self.proxies, self.num_classes * self.centers_per_class)
         if self.centers_per_class == 1:
             return rows
         shape = (self.num_classes, self.centers_per_class, rows.shape[-1])

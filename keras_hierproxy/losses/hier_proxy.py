@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_hierproxy.layers.hier_proxies import HierProxies
-from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.losses.arcface import ArcFaceLoss, SubCenterArcFaceLoss
+from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.losses.cosface import CosFaceLoss
 from keras_hierproxy.losses.normalized_softmax import NormalizedSoftmaxLoss
 from keras_hierproxy.losses.proxy_anchor import ProxyAnchorLoss
