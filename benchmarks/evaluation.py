@@ -12,13 +12,12 @@ data. The first contains Keras with its backend on our side, torch alone on the 
 """
 
 import argparse
-import re
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from side_by_side import process
+from side_by_side import peak_megabytes, process
 
 BARS = {"time": 0.65, "memory": 0.5}
 
@@ -82,12 +81,6 @@ def measure(side, folder):
     metrics = side(embeddings, labels)
     seconds = time.perf_counter() - start
     return seconds, peak_megabytes(), peak_megabytes() - before, metrics
-
-
-def peak_megabytes():
-    """High-water mark of this process alone; getrusage would inherit the parent's."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def measured(side, folder):

@@ -111,6 +111,21 @@ def _with_rows_of(variable, saved):
     return np.pad(saved[:rows], missing)
 
 
+def for_any_backend(config):
+    """A saved configuration with each optimizer under its public name.
+
+    Under PyTorch Keras names the subclass of that backend, which no other can use.
+    """
+    if isinstance(config, (list, tuple)):
+        return [for_any_backend(each) for each in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: for_any_backend(value) for key, value in config.items()}
+    if str(config.get("module")).startswith("keras.src.backend.torch.optimizers."):
+        config |= {"module": "keras.optimizers", "registered_name": None}
+    return config
+
+
 def default_optimizer(model, pretrained):
     """What `compile(optimizer="auto")` means.
 

@@ -22,7 +22,11 @@ from keras_hierproxy.models.batches import (
 )
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.ops import num_data_shards
-from keras_hierproxy.optimizers import default_optimizer, load_whatever_the_padding
+from keras_hierproxy.optimizers import (
+    default_optimizer,
+    for_any_backend,
+    load_whatever_the_padding,
+)
 
 
 class Embedder:
@@ -102,7 +106,9 @@ class Embedder:
             load_whatever_the_padding(self.optimizer)
 
     def get_compile_config(self):
-        return self._compile_config.serialize() if self.compiled else None
+        if not self.compiled:
+            return None
+        return for_any_backend(self._compile_config.serialize())
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

@@ -1,0 +1,43 @@
+"""Fresh processes: what they hold is what a script of its own would hold."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(script, *arguments, backend=None, **variables):
+    """Starts a script of this folder in a process of its own.
+
+    Args:
+        script: its name, such as `"train"`.
+        *arguments: for its command line.
+        backend: of Keras; by default that of this process.
+        **variables: environment variables.
+
+    Returns:
+        A `subprocess.Popen`.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", f"tests.integration.{script}", *map(str, arguments)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend or keras.config.backend(),
+            **variables,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process, exit_code=0):
+    """Waits for a process, and fails with what it printed if it ends otherwise."""
+    printed, _ = process.communicate(timeout=600)
+    assert process.returncode == exit_code, printed
+    return printed

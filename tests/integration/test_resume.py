@@ -1,0 +1,72 @@
+"""One seed gives one result, to the bit, and so does a run that was killed.
+
+On a CPU it takes no more than `keras.utils.set_random_seed`, on each backend.
+"""
+
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from tests.integration.fresh import finish, start
+
+RUNS = ("vectors", "images")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Folders with the final states of runs in four processes."""
+    folders = {
+        name: tmp_path_factory.mktemp(name) for name in ("first", "second", "resumed")
+    }
+
+    def arguments(mode, folder):
+        return [each for run in RUNS for each in (mode, run, folder / run)]
+
+    for folder in folders.values():
+        for run in RUNS:
+            (folder / run).mkdir()
+    first = start("train", *arguments("through", folders["first"]))
+    for run in RUNS:
+        killed = start("train", "killed", run, folders["resumed"] / run)
+        finish(killed, exit_code=-signal.SIGKILL)
+    finish(first)
+    finish(
+        start(
+            "train",
+            *arguments("through", folders["second"]),
+            *arguments("resumed", folders["resumed"]),
+        )
+    )
+    return folders
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("other", ["second", "resumed"])
+def test_same_final_state(results, run, other):
+    expected, found = (
+        dict(np.load(results[name] / run / f"{run}.npz")) for name in ("first", other)
+    )
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_keras_itself_forgets_where_dropout_was(tmp_path):
+    """The one kind of layer with which a resumed run is another, on any backend."""
+
+    def build():
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras.layers.Dropout(0.5, seed=1)(inputs))
+
+    def draws(model):
+        state = model.layers[1].seed_generator.state
+        return keras.ops.convert_to_numpy(state).tolist()
+
+    model = build()
+    model(np.ones((2, 4)), training=True)
+    model.save_weights(tmp_path / "model.weights.h5")
+    restored = build()
+    restored.load_weights(tmp_path / "model.weights.h5")
+    assert draws(restored) == draws(build()) != draws(model)
