@@ -28,7 +28,7 @@ def main():
     with console.status("Rendering the glyph set (once; cached afterwards) ..."):
         data = khp.datasets.load("glyphs")
     for split in (data.train, data.validation, data.test):
-        console.print(split, highlight=False)
+        console.print(split, highlight=False, soft_wrap=True)
 
     embedder = khp.models.ImageEmbedder(
         khp.models.conv4(), num_classes=data.train.num_classes
@@ -37,15 +37,17 @@ def main():
 
     before = test_recall(embedder, data.test)
     start = time.time()
-    history = embedder.fit(
-        data.train.batches(128),
-        epochs=EPOCHS,
-        verbose=2,
-        callbacks=[
-            khp.callbacks.RetrievalEvaluation(data.validation),
-            keras.callbacks.CSVLogger(OUTPUT / "history.csv"),
-        ],
-    ).history
+    with console.status("Training ..."):
+        history = embedder.fit(
+            data.train.batches(128),
+            epochs=EPOCHS,
+            verbose=0,
+            callbacks=[
+                khp.callbacks.RetrievalEvaluation(data.validation),
+                keras.callbacks.CSVLogger(OUTPUT / "history.csv"),
+                keras.callbacks.LambdaCallback(on_epoch_end=print_epoch),
+            ],
+        ).history
     seconds = time.time() - start
     after = test_recall(embedder, data.test)
 
@@ -70,20 +72,21 @@ def test_recall(embedder, test):
     return khp.retrieval.evaluate(points, test.labels, metrics=("recall",))
 
 
-def recall_table(test, before, after):
-    table = Table(
-        "level",
-        "Recall",
-        "before",
-        "after",
-        title=f"{len(test):,} queries, letters never seen in training",
+def print_epoch(epoch, logs):
+    print(
+        f"epoch {epoch + 1}/{EPOCHS}  loss {logs['loss']:5.2f}  "
+        f"Recall@1 on validation characters {logs['val_recall@1']:.3f}"
     )
+
+
+def recall_table(test, before, after):
+    title = f"Letters never seen in training ({len(test):,} queries)"
+    table = Table("level", "", "Recall@1", "@2", "@4", "@8", title=title)
     for level, name in enumerate(test.level_names):
         prefix = f"level{level}_" if level else ""
-        for k in (1, 2, 4, 8):
-            key = f"{prefix}recall@{k}"
-            row = (f"@{k}", f"{before[key]:.3f}", f"{after[key]:.3f}")
-            table.add_row(name if k == 1 else "", *row)
+        for moment, recall in (("before", before), ("after", after)):
+            values = [f"{recall[f'{prefix}recall@{k}']:.3f}" for k in (1, 2, 4, 8)]
+            table.add_row(name if recall is before else "", moment, *values)
         table.add_section()
     return table
 

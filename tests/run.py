@@ -3,7 +3,8 @@
     python tests/run.py [--backend tensorflow jax torch] [pytest arguments]
 
 A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
-not depend on the backend: only the first runs them. The last line is always
+not depend on the backend: only the first runs them. Files of tests run side by side, one
+a core and at most four; `-n 0` runs one after the other. The last line is always
 `N passed, N failed, N skipped`, summed over backends; errors and crashes are failures.
 """
 
@@ -20,6 +21,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 BACKENDS = ["tensorflow", "jax", "torch"]
 NO_TESTS_COLLECTED = 5
+# Side by side by files: a file's tests share what they compiled and trained.
+PYTEST = [sys.executable, "-m", "pytest", "-n", "auto", "--maxprocesses", "4"]
+PYTEST += ["--dist", "loadfile"]
 
 
 @dataclass
@@ -52,7 +56,7 @@ def run_backend(backend, pytest_arguments, report):
     print(f"\n==== {backend} ====", flush=True)
     started = time.monotonic()
     exit_code = subprocess.run(
-        [sys.executable, "-m", "pytest", f"--junitxml={report}", *pytest_arguments],
+        [*PYTEST, f"--junitxml={report}", *pytest_arguments],
         cwd=ROOT,
         env=os.environ | {"KERAS_BACKEND": backend},
     ).returncode
