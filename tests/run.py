@@ -3,8 +3,8 @@
     python tests/run.py [--backend tensorflow jax torch] [pytest arguments]
 
 A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
-not depend on the backend: only the first runs them. Files of tests run side by side, one
-a core and at most four; `-n 0` runs one after the other. The last line is always
+not depend on the backend: only the first runs them. Files of tests run side by side,
+one a core and at most four; `-n 0` runs one after the other. The last line is always
 `N passed, N failed, N skipped`, summed over backends; errors and crashes are failures.
 """
 

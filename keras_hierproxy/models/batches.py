@@ -167,9 +167,12 @@ class ArrayBatches(keras.utils.PyDataset):
         self.arrays = keras.tree.map_structure(_indexable, arrays)
         lengths = {len(a) for a in keras.tree.flatten(self.arrays) if a is not None}
         if len(lengths) > 1:
+            rows = keras.tree.map_structure(
+                lambda a: a if a is None else len(a), self.arrays
+            )
             raise ValueError(
-                "All arrays must have as many rows as each other. Received inputs, "
-                f"labels and weights of {sorted(lengths)} rows."
+                "Inputs, labels and weights must have as many rows as each other. "
+                f"Received, in this order: {rows}."
             )
         if lengths == {0}:
             raise ValueError("There is no data: the arrays are empty.")

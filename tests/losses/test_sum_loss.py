@@ -83,7 +83,9 @@ def test_names_of_terms_survive():
 
 
 @pytest.mark.parametrize(
-    "other", [keras.losses.MeanSquaredError(), 1.0, None, "triplet"], ids=lambda other: type(other).__name__
+    "other",
+    [keras.losses.MeanSquaredError(), 1.0, None, "triplet"],
+    ids=lambda other: type(other).__name__,
 )
 def test_adds_only_losses_of_the_package(other):
     with pytest.raises(ValueError, match="Only losses of keras_hierproxy"):
