@@ -14,13 +14,14 @@ UNFINISHED := $(VENV)/.unfinished
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format wheel wheel-check clean
+.PHONY: help demo dev test bench lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         train on the embedded glyph set, write runs/demo/"
 	@echo "make test         run the tests on TensorFlow, JAX and PyTorch"
 	@echo "                  one of them: make test BACKENDS=jax"
 	@echo "                  part of them: make test ARGS='tests/losses -k anchor'"
+	@echo "make dev          install what development needs, and nothing else"
 	@echo "make bench        measure against PyTorch Metric Learning"
 	@echo "                  one of them: make bench BENCHMARKS=benchmarks/evaluation.py"
 	@echo "make lint         check style with ruff (make format mends it)"
@@ -35,6 +36,8 @@ demo: $(RUNTIME)
 
 test: $(DEV)
 	@$(BIN)/python tests/run.py --backend $(BACKENDS) $(ARGS)
+
+dev: $(DEV)
 
 bench: $(DEV)
 	@for script in $(BENCHMARKS); do \
@@ -73,8 +76,9 @@ define install
   exit 1; }
 @if [ -e $(UNFINISHED) ]; then rm -rf $(VENV); fi
 @$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-@touch $(UNFINISHED)
-$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+@rm -f $(RUNTIME) $(DEV) && touch $(UNFINISHED)
+@echo "Installing into $(VENV). The backends are large: this may take minutes."
+$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
 @mv $(UNFINISHED) $@
 endef
 

@@ -9,6 +9,7 @@ import enum
 import json
 import os
 import pathlib
+import shlex
 import sys
 import warnings
 from typing import Annotated
@@ -244,7 +245,7 @@ def train(
     Examples:
 
         hierproxy train
-        hierproxy train --data omniglot --root data --loss proxy-anchor --epochs 60
+        hierproxy train --data omniglot --root data --loss proxy-anchor --epochs 80
         hierproxy train --data photos/ --loss hpl --level-sizes 50,8
         hierproxy train --resume --output runs/photos-hpl-0 --epochs 40
     """
@@ -257,6 +258,7 @@ def train(
     if output is None:
         name = pathlib.Path(data).resolve().name
         output = pathlib.Path("runs", f"{name}-{loss}-{seed}")
+    go_on = f"hierproxy train --resume --output {shlex.quote(str(output))}"
     run = (runs.resume_run if resume else runs.new_run)(output, settings)
 
     with console.status(f"Reading {run.settings.data} ..."):
@@ -269,7 +271,9 @@ def train(
     if not run.history:
         console.print(
             "Stopped before the end of the first epoch: nothing to keep yet. "
-            "--resume begins it again."
+            f"To begin it again: {go_on}",
+            markup=False,
+            soft_wrap=True,
         )
         raise typer.Exit(130)
     with console.status("Evaluating the best epoch on the test classes ..."):
@@ -279,7 +283,11 @@ def train(
         splits.test, {"before": metrics["test_before"], "after": metrics["test"]}
     )
     if metrics["interrupted"]:
-        console.print("Stopped early; --resume goes on after the last whole epoch.")
+        console.print(
+            f"Stopped early. To go on after the last whole epoch: {go_on}",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(
         f"Epoch {metrics['selected_epoch']} of {metrics['epochs']} was best on the "
         "validation classes. Model and pictures:"

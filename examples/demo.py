@@ -37,6 +37,7 @@ def main():
 
     before = test_recall(embedder, data.test)
     start = time.time()
+    console.print("Training. The loss rises when the hierarchy joins in, in epoch 3.")
     with console.status("Training ..."):
         history = embedder.fit(
             data.train.batches(128),

@@ -1,16 +1,22 @@
 """Hierarchical proxy-based metric learning for Keras 3."""
 
 import importlib
+import importlib.util
 
 try:
     import keras  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name not in ("tensorflow", "jax", "torch"):
         raise
+    _installed = [
+        name
+        for name in ("tensorflow", "jax", "torch")
+        if importlib.util.find_spec(name) is not None
+    ]
     raise ModuleNotFoundError(
         f"Keras is set to the backend {error.name!r}, which is not installed. Install "
         f"it with `pip install 'keras-hierproxy[{error.name}]'`, or set KERAS_BACKEND "
-        "to one that is: tensorflow, jax or torch.",
+        f"to one that is. Installed: {', '.join(_installed) or 'none'}.",
         name=error.name,
     ) from error
 

@@ -40,7 +40,9 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
         )
     figure = Figure(figsize=(1 + 4 * len(levels), 3.4), layout="constrained")
     for axes, (title, recalls) in zip(
-        figure.subplots(1, len(levels), squeeze=False)[0], levels, strict=True
+        figure.subplots(1, len(levels), sharey=True, squeeze=False)[0],
+        levels,
+        strict=True,
     ):
         for shade, (k, values) in zip(
             np.linspace(1.0, 0.35, len(recalls)), recalls.items(), strict=True
@@ -49,7 +51,8 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
             label = f"K = {k}"
             axes.plot(epochs, values, "o-", ms=3, c=RIGHT, alpha=shade, label=label)
         axes.set_title(title, parse_math=False)
-        axes.set(xlabel="epoch", ylabel="Recall@K")
+        axes.set(xlabel="epoch", ylabel=f"{prefix}recall@K", ylim=(0, 1.02))
+        axes.label_outer()
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -104,8 +107,13 @@ def plot_neighbors(
     for rank, axes in enumerate(grid[0, 1:], start=1):
         axes.set_title(str(rank), fontsize=8)
     near = f"  ~ same {data.level_names[1]}" if data.num_levels > 1 else ""
+    wrong = (data.labels[queries, 0] != data.labels[indices[queries, 0], 0]).sum()
     figure.suptitle(
-        f"✓ same {data.level_names[0]}{near}  ✗ neither", fontsize=10, parse_math=False
+        f"✓ same {data.level_names[0]}{near}  ✗ neither\n"
+        f"{len(queries) - wrong} queries of those whose nearest neighbour is right, "
+        f"{wrong} of the others",
+        fontsize=10,
+        parse_math=False,
     )
     with warnings.catch_warnings():
         # Names in scripts that matplotlib's font lacks are drawn as boxes.

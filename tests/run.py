@@ -8,6 +8,7 @@ one a core and at most four; `-n 0` runs one after the other. The last line is a
 `N passed, N failed, N skipped`, summed over backends; errors and crashes are failures.
 """
 
+import importlib.util
 import itertools
 import os
 import subprocess
@@ -92,6 +93,8 @@ def print_summary(outcomes):
 def main(arguments):
     if "-h" in arguments or "--help" in arguments:
         sys.exit(__doc__)
+    if importlib.util.find_spec("xdist") is None:
+        sys.exit("The tests need the development extras. `make dev` installs them.")
     backends, pytest_arguments = split_arguments(arguments)
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:

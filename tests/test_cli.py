@@ -325,7 +325,7 @@ def test_ctrl_c_in_a_process_of_its_own(photos, tmp_path, monkeypatch):
     (line,) = stderr.splitlines()
     assert line.startswith("Warning: Skipped 1 of 36 images.") and str(bad) in line
     assert "Stopping. Ctrl-C again ends at once." in stdout
-    assert "--resume goes on after the last whole epoch" in stdout
+    assert "To go on after the last whole epoch: hierproxy train --resume" in stdout
     assert json.loads(Path("run/run.json").read_text())["backend"] == "tensorflow"
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert metrics["interrupted"] and metrics["epochs"] < 5000

@@ -53,10 +53,11 @@ class HierarchyUpdate(keras.callbacks.Callback):
         ready = all(keras.ops.convert_to_numpy(layer.is_ready()) for layer in layers)
         if not ready and self.warmup_epochs >= self.params["epochs"]:
             warnings.warn(
-                f"The hierarchy is first learned in epoch {self.warmup_epochs} (from "
-                f"0); this run ends before, after {self.params['epochs']} epochs. "
-                "Until then the coarse terms of `HierProxyLoss` are off. Train for "
-                "longer in one run, or pass `HierarchyUpdate(warmup_epochs=0)`.",
+                "The hierarchy is first learned before epoch "
+                f"{self.warmup_epochs + 1}, and this run ends with epoch "
+                f"{self.params['epochs']}: the coarse terms of `HierProxyLoss` stay "
+                "off. Train for more epochs (`fit(initial_epoch=...)` goes on "
+                "counting), or pass `HierarchyUpdate(warmup_epochs=0)`.",
                 stacklevel=2,
             )
 

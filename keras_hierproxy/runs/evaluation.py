@@ -29,7 +29,8 @@ def evaluation_settings(model, data, changes):
     other = None if data is None else Settings(data=data)
     if record is None and other is None:
         raise ValueError(
-            f"{model} is not the folder of a run: say with --data what to evaluate on."
+            f"{model} is not the folder of a run. Name one, or, if it is another "
+            "model, say with --data what to evaluate on."
         )
     settings = None if record is None else Settings(**record["settings"])
     split = "test"

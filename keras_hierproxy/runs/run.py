@@ -66,7 +66,9 @@ def resume_run(folder, settings):
     folder = pathlib.Path(folder)
     record = read_record(folder)
     if record is None:
-        raise ValueError(f"There is no run to resume in {folder}.")
+        raise ValueError(
+            f"There is no run to resume in {folder}. Name its folder with --output."
+        )
     run = Run(folder, Settings(**{**record["settings"], **settings}), record)
     changed = [
         f"{name}={record['settings'].get(name)!r}"
