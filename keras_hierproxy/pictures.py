@@ -110,8 +110,8 @@ def plot_neighbors(
     wrong = (data.labels[queries, 0] != data.labels[indices[queries, 0], 0]).sum()
     figure.suptitle(
         f"✓ same {data.level_names[0]}{near}  ✗ neither\n"
-        f"{len(queries) - wrong} queries of those whose nearest neighbour is right, "
-        f"{wrong} of the others",
+        f"chosen: {len(queries) - wrong} queries with a right nearest neighbour, "
+        f"{wrong} with a wrong one",
         fontsize=10,
         parse_math=False,
     )
