@@ -153,6 +153,12 @@ def test_resume_needs_only_the_folder(call, trained, tmp_path):
 
 
 @once
+def test_resume_does_not_take_epochs_back(refused, trained):
+    message = refused("train", "--resume", "-o", trained, "--epochs", 1)
+    assert "has 2 whole epochs. Resume it with --epochs 3 or more" in message
+
+
+@once
 def test_a_bad_image_is_left_out(call, photos):
     bad = copy_with_a_truncated_image(photos)
     with pytest.warns(UserWarning, match=rf"Skipped 1 of 36 images\. \S*{bad.name}"):

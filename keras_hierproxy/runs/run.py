@@ -60,8 +60,8 @@ def resume_run(folder, settings):
             what the run was started with.
 
     Raises:
-        ValueError: there is no run, or it was started with other settings or on
-            another backend.
+        ValueError: there is no run, it was started with other settings or on
+            another backend, or it has more epochs than are asked for.
     """
     folder = pathlib.Path(folder)
     record = read_record(folder)
@@ -84,6 +84,12 @@ def resume_run(folder, settings):
         raise ValueError(
             f"The run in {folder} was started on {record['backend']}. Resume it with "
             f"--backend {record['backend']}."
+        )
+    done = run.whole_epochs()
+    if run.settings.epochs < done:
+        raise ValueError(
+            f"The run in {folder} has {done} whole epochs. Resume it with --epochs "
+            f"{done + 1} or more. Received: --epochs {run.settings.epochs}."
         )
     return run
 
@@ -157,7 +163,7 @@ class Run:
         Ctrl-C ends training between two steps, and leaves the run as the last whole
         epoch had left it; a second one raises at once, wherever that is.
         """
-        done = self._whole_epochs()
+        done = self.whole_epochs()
         self._drop_history_after(done)
         with StopOnInterrupt() as interrupt:
             try:
@@ -224,7 +230,8 @@ class Run:
             ),
         ]
 
-    def _whole_epochs(self):
+    def whole_epochs(self):
+        """How many epochs the run can go on from."""
         path = self.folder / "backup" / "training_metadata.json"
         return json.loads(path.read_text())["epoch"] if path.exists() else 0
 
