@@ -6,13 +6,10 @@ import importlib.util
 try:
     import keras  # noqa: F401
 except ModuleNotFoundError as error:
-    if error.name not in ("tensorflow", "jax", "torch"):
+    _backends = ("tensorflow", "jax", "torch")
+    if error.name not in _backends:
         raise
-    _installed = [
-        name
-        for name in ("tensorflow", "jax", "torch")
-        if importlib.util.find_spec(name) is not None
-    ]
+    _installed = [name for name in _backends if importlib.util.find_spec(name)]
     raise ModuleNotFoundError(
         f"Keras is set to the backend {error.name!r}, which is not installed. Install "
         f"it with `pip install 'keras-hierproxy[{error.name}]'`, or set KERAS_BACKEND "

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,3 +42,14 @@ def finish(process, exit_code=0):
     printed, _ = process.communicate(timeout=600)
     assert process.returncode == exit_code, printed
     return printed
+
+
+def on_four_devices(script, folder):
+    """Runs a script on four virtual CPU devices of JAX.
+
+    Returns:
+        What it wrote to `found.npz` in the folder, as a dict of arrays.
+    """
+    flags = "--xla_force_host_platform_device_count=4"
+    finish(start(script, folder, XLA_FLAGS=flags))
+    return dict(np.load(folder / "found.npz"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.integration.data_parallel import CASES
-from tests.integration.fresh import finish, start
+from tests.integration.fresh import on_four_devices
 
 if keras.config.backend() == "torch":
     pytest.skip("Keras has no data parallelism on torch", allow_module_level=True)
@@ -17,10 +17,7 @@ if keras.config.backend() == "torch":
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data_parallel")
-    flags = "--xla_force_host_platform_device_count=4"
-    finish(start("data_parallel", folder, XLA_FLAGS=flags))
-    return dict(np.load(folder / "found.npz"))
+    return on_four_devices("data_parallel", tmp_path_factory.mktemp("found"))
 
 
 def of_kind(found, case, kind):

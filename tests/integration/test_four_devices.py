@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.integration.four_devices import CONTINUATIONS
-from tests.integration.fresh import finish, start
+from tests.integration.fresh import on_four_devices
 
 if keras.config.backend() != "jax":
     pytest.skip("keras.distribution shards on JAX alone", allow_module_level=True)
@@ -14,11 +14,9 @@ if keras.config.backend() != "jax":
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What the script found: a dict of arrays for each of its runs."""
-    folder = tmp_path_factory.mktemp("four_devices")
-    flags = "--xla_force_host_platform_device_count=4"
-    finish(start("four_devices", folder, XLA_FLAGS=flags))
+    folder = tmp_path_factory.mktemp("found")
     found = {}
-    for name, value in np.load(folder / "found.npz").items():
+    for name, value in on_four_devices("four_devices", folder).items():
         run, key = name.split(": ")
         found.setdefault(run, {})[key] = value
     return found
