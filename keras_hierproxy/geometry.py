@@ -144,7 +144,9 @@ class PoincareBall:
         if self.clip_radius is not None:
             x = clip_to_radius(x, self.clip_radius)
         points = exponential_map(x, self.curvature)
-        return riemannian_gradient(points, self.curvature) if self.riemannian else points
+        return (
+            riemannian_gradient(points, self.curvature) if self.riemannian else points
+        )
 
     def pairwise_distance(self, x, y=None):
         """Hyperbolic distances of points.
