@@ -41,7 +41,7 @@ def _set_environment(environment):
     os.environ.update(environment)
 
 
-def compare(processes, builders, rounds):
+def compare(processes, builders, rounds, tolerance=1e-3):
     """Times what each builder builds.
 
     Args:
@@ -51,6 +51,7 @@ def compare(processes, builders, rounds):
             arguments that returns arrays. The contenders must agree on the sum of
             each one's absolute values.
         rounds: how many turns each contender gets.
+        tolerance: how far the sums may be apart, relative to the first contender's.
 
     Returns:
         Dict from a contender's name to the least seconds of a step.
@@ -61,7 +62,7 @@ def compare(processes, builders, rounds):
     }
     for name, actual in sums.items():
         expected = next(iter(sums.values()))
-        np.testing.assert_allclose(actual, expected, rtol=1e-3, err_msg=name)
+        np.testing.assert_allclose(actual, expected, rtol=tolerance, err_msg=name)
     seconds = {name: [] for name in builders}
     for _ in range(rounds):
         for name, turns in seconds.items():

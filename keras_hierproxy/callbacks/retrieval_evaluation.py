@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.layers.project import geometry_of
 from keras_hierproxy.retrieval import evaluate
 
 
@@ -79,7 +79,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     def compute(self):
         """The metrics of the model as it is now, under the names of the logs."""
         points = self._embed()
-        geometry = getattr(self.model, "geometry", Sphere())
+        geometry = geometry_of(self.model)
         return self._evaluate(points, self.labels, geometry=geometry)
 
     def _embed(self):

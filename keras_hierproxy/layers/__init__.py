@@ -1,6 +1,7 @@
 """State: proxies, hierarchies, and what turns features into points."""
 
 from keras_hierproxy.layers.hier_proxies import HierProxies as HierProxies
+from keras_hierproxy.layers.latent_hierarchy import LatentHierarchy as LatentHierarchy
 from keras_hierproxy.layers.pooling import (
     GeneralizedMeanPooling2D as GeneralizedMeanPooling2D,
 )

@@ -44,3 +44,17 @@ class ProjectToGeometry(keras.layers.Layer):
     def from_config(cls, config):
         geometry = keras.saving.deserialize_keras_object(config["geometry"])
         return cls(**{**config, "geometry": geometry})
+
+
+def projection_of(model):
+    """A model's `ProjectToGeometry` layer, or None."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, ProjectToGeometry):
+            return layer
+    return None
+
+
+def geometry_of(model):
+    """Where a model's embeddings live; without a `ProjectToGeometry`, the sphere."""
+    layer = projection_of(model)
+    return Sphere() if layer is None else layer.geometry

@@ -2,10 +2,12 @@
 
 from keras_hierproxy.losses.arcface import ArcFaceLoss as ArcFaceLoss
 from keras_hierproxy.losses.arcface import SubCenterArcFaceLoss as SubCenterArcFaceLoss
+from keras_hierproxy.losses.base import BoundLoss as BoundLoss
 from keras_hierproxy.losses.base import EmbeddingLoss as EmbeddingLoss
 from keras_hierproxy.losses.base import ProxyLoss as ProxyLoss
 from keras_hierproxy.losses.base import SumLoss as SumLoss
 from keras_hierproxy.losses.cosface import CosFaceLoss as CosFaceLoss
+from keras_hierproxy.losses.hier import HIERLoss as HIERLoss
 from keras_hierproxy.losses.hier_proxy import HierProxyLoss as HierProxyLoss
 from keras_hierproxy.losses.multi_similarity import (
     MultiSimilarityLoss as MultiSimilarityLoss,

@@ -21,6 +21,9 @@ class EmbeddingLoss(keras.losses.Loss):
     Losses add and scale: `ProxyAnchorLoss() + 0.5 * MultiSimilarityLoss()`.
     """
 
+    # Where embeddings must live, for a loss that does not read directions alone.
+    required_geometry = None
+
     def __init__(self, name):
         super().__init__(name=name, dtype="float32")
 
@@ -73,8 +76,51 @@ class EmbeddingLoss(keras.losses.Loss):
     __rmul__ = __mul__
 
 
-class ProxyLoss(EmbeddingLoss):
-    """Base of the losses over a layer's proxies. A child implements `value`.
+class BoundLoss(EmbeddingLoss):
+    """Base of the losses that read a layer of the model, given as `proxies`.
+
+    A child names the layer's class, `layer_class`, and how a model gets one,
+    `layer_hint`.
+    """
+
+    def __init__(self, proxies=None, name=None):
+        super().__init__(name)
+        self.proxies = proxies
+        # Whether `compile` chose the layer, and may choose another.
+        self.bound_by_compile = False
+
+    def get_config(self):
+        config = super().get_config()
+        if self.proxies is None or self.bound_by_compile:
+            return config
+        return {**config, "proxies": getattr(self.proxies, "name", self.proxies)}
+
+    def variables_read(self, layer):
+        """The variables of `layer` that this loss gives gradients to."""
+        return [layer.proxies]
+
+    def check_layer(self, layer):
+        """Raises a `ValueError` if the loss cannot read `layer`."""
+        if not isinstance(layer, self.layer_class):
+            raise ValueError(
+                f"{type(self).__name__} needs a `khp.layers."
+                f"{self.layer_class.__name__}`. Received: proxies={layer!r}."
+            )
+
+    def _bound_layer(self):
+        if self.proxies is None or isinstance(self.proxies, str):
+            raise ValueError(
+                f"{type(self).__name__} is not bound to a proxy layer. Pass "
+                f"`{type(self).__name__}(proxies=layer)` with the "
+                f"`khp.layers.{self.layer_class.__name__}` of your model, or build a "
+                "`khp.models.EmbeddingModel`, whose `compile` binds it."
+            )
+        self.check_layer(self.proxies)
+        return self.proxies
+
+
+class ProxyLoss(BoundLoss):
+    """Base of the losses over a layer's class proxies. A child implements `value`.
 
     Args:
         proxies: the `khp.layers.Proxies` to read, which must be part of the
@@ -86,14 +132,12 @@ class ProxyLoss(EmbeddingLoss):
     """
 
     layer_class = Proxies
+    layer_hint = (
+        "End the model with `khp.layers.{layer}(num_classes=...)(embeddings)`; an "
+        "`ImageEmbedder` gets one with `num_classes=...`."
+    )
     # Whether `value` takes proxies of shape (c, k, d), k centers a class.
     multi_center = False
-
-    def __init__(self, proxies=None, name=None):
-        super().__init__(name)
-        self.proxies = proxies
-        # Whether `compile` chose the layer, and may choose another.
-        self.bound_by_compile = False
 
     def call(self, labels, embeddings, weights):
         layer = self._bound_layer()
@@ -122,40 +166,14 @@ class ProxyLoss(EmbeddingLoss):
         """
         raise NotImplementedError
 
-    def get_config(self):
-        config = super().get_config()
-        if self.proxies is None or self.bound_by_compile:
-            return config
-        return {**config, "proxies": getattr(self.proxies, "name", self.proxies)}
-
-    def variables_read(self, layer):
-        """The variables of `layer` that this loss gives gradients to."""
-        return [layer.proxies]
-
     def check_layer(self, layer):
-        """Raises a `ValueError` if the loss cannot read `layer`."""
-        if not isinstance(layer, self.layer_class):
-            raise ValueError(
-                f"{type(self).__name__} needs a `khp.layers."
-                f"{self.layer_class.__name__}`. Received: proxies={layer!r}."
-            )
+        super().check_layer(layer)
         if layer.centers_per_class > 1 and not self.multi_center:
             raise ValueError(
                 f"{type(self).__name__} reads one proxy a class, but layer "
                 f"{layer.name!r} has centers_per_class={layer.centers_per_class}. Use "
                 "SoftTripleLoss or SubCenterArcFaceLoss, or centers_per_class=1."
             )
-
-    def _bound_layer(self):
-        if self.proxies is None or isinstance(self.proxies, str):
-            raise ValueError(
-                f"{type(self).__name__} is not bound to a proxy layer. Pass "
-                f"`{type(self).__name__}(proxies=layer)` with the "
-                f"`khp.layers.{self.layer_class.__name__}` of your model, or build a "
-                "`khp.models.EmbeddingModel`, whose `compile` binds it."
-            )
-        self.check_layer(self.proxies)
-        return self.proxies
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")

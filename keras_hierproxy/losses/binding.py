@@ -2,7 +2,7 @@
 
 import copy
 
-from keras_hierproxy.losses.base import EmbeddingLoss, ProxyLoss, SumLoss
+from keras_hierproxy.losses.base import BoundLoss, EmbeddingLoss, SumLoss
 
 
 def bind(loss, model):
@@ -53,7 +53,7 @@ def _bind_output(loss, model):
         loss = SumLoss(list(loss))
     if isinstance(loss, SumLoss):
         return loss.with_terms([_bind_output(term, model) for term in loss.terms])
-    return _bind_to_layer(loss, model) if isinstance(loss, ProxyLoss) else loss
+    return _bind_to_layer(loss, model) if isinstance(loss, BoundLoss) else loss
 
 
 def _bind_to_layer(loss, model):
@@ -89,9 +89,8 @@ def _only_candidate(loss, model, layers):
     if not candidates:
         raise ValueError(
             f"{name} needs a `khp.layers.{kind}`, and model {model.name!r} has none "
-            f"among its layers {[layer.name for layer in model.layers]}. End the model "
-            f"with `khp.layers.{kind}(num_classes=...)(embeddings)`; an "
-            "`ImageEmbedder` gets one with `num_classes=...`."
+            f"among its layers {[layer.name for layer in model.layers]}. "
+            + loss.layer_hint.format(layer=kind)
         )
     raise ValueError(
         f"{name} could read any of the layers {[c.name for c in candidates]} of model "

@@ -24,11 +24,13 @@ class SupConLoss(EmbeddingLoss):
 
     over the samples i that have a positive. On the sphere d = 1 - s, which gives
     the softmax of cosine similarities: Khosla et al., "Supervised Contrastive
-    Learning", NeurIPS 2020 (arXiv 2004.11362), the loss outside the logarithm.
+    Learning", NeurIPS 2020 (arXiv 2004.11362), the loss outside the logarithm. On
+    the Poincare ball, with two samples a class, it is the loss of Ermolov et al.,
+    "Hyperbolic Vision Transformers", CVPR 2022 (arXiv 2203.10833).
     It needs batches with several samples a class: `batches(sampler="balanced")`.
 
     Args:
-        temperature: float; 0.1 as in the paper.
+        temperature: float; 0.1 as in the first paper, 0.2 in the second.
         geometry: where embeddings live, `khp.geometry.Sphere()` by default. They
             are projected to the sphere here; on another geometry they must be
             points already.
@@ -46,8 +48,14 @@ class SupConLoss(EmbeddingLoss):
         self.temperature = temperature
         self.geometry = Sphere() if geometry is None else geometry
 
+    @property
+    def required_geometry(self):
+        return None if self.geometry == Sphere() else self.geometry
+
     def call(self, labels, embeddings, weights):
-        points = self.geometry.project(embeddings)
+        points = embeddings
+        if self.required_geometry is None:
+            points = self.geometry.project(embeddings)
         counts = other_counts(weights)
         logits = -self.geometry.pairwise_distance(points) / self.temperature
         log_sum = ops.logsumexp(logits + log_weights(counts), axis=1, keepdims=True)

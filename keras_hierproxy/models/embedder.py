@@ -7,9 +7,9 @@ import math
 import keras
 import numpy as np
 
-from keras_hierproxy.geometry import Sphere
-from keras_hierproxy.layers import ProjectToGeometry, Proxies
-from keras_hierproxy.losses import EmbeddingLoss, ProxyLoss, SumLoss
+from keras_hierproxy.layers import LatentHierarchy, Proxies
+from keras_hierproxy.layers.project import geometry_of, projection_of
+from keras_hierproxy.losses import BoundLoss, EmbeddingLoss, ProxyLoss, SumLoss
 from keras_hierproxy.losses.binding import bind, sums_of, terms_of
 from keras_hierproxy.models.batches import (
     Preparation,
@@ -39,8 +39,7 @@ class Embedder:
     def geometry(self):
         """Where the embeddings live: that of the model's `ProjectToGeometry` layer,
         by default the sphere."""
-        layer = self._projection()
-        return Sphere() if layer is None else layer.geometry
+        return geometry_of(self)
 
     @property
     def loss_trackers(self):
@@ -80,11 +79,13 @@ class Embedder:
                 `keras.Model.compile`.
 
         Raises:
-            ValueError: if a loss finds no layer in the model to read, or several.
+            ValueError: if a loss finds no layer in the model to read, or several, or
+                if it measures in another space than the model's.
         """
         if isinstance(loss, (list, tuple)) and len(self.outputs) == 1:
             loss, loss_weights = SumLoss(list(loss), loss_weights), None
         loss = bind(loss, self)
+        self._check_geometry(loss)
         _track_terms(sums_of(loss))
         self._train_only_what_is_read(loss)
         if isinstance(optimizer, str) and optimizer == "auto":
@@ -224,15 +225,21 @@ class Embedder:
         return keras.tree.map_structure(self._points, outputs)
 
     def _points(self, outputs):
-        if self._projection() is None:
+        if projection_of(self) is None:
             outputs = self.geometry.project(keras.ops.cast(outputs, "float32"))
         return np.asarray(keras.ops.convert_to_numpy(outputs), "float32")
 
-    def _projection(self):
-        for layer in self._flatten_layers():
-            if isinstance(layer, ProjectToGeometry):
-                return layer
-        return None
+    def _check_geometry(self, loss):
+        for term in terms_of(loss):
+            if term.required_geometry not in (None, self.geometry):
+                raise ValueError(
+                    f"{type(term).__name__} measures in {term.required_geometry}, but "
+                    f"the embeddings of {self.name!r} live on {self.geometry}. Give "
+                    "both one geometry: `ImageEmbedder(..., geometry=geometry)`, or "
+                    "`khp.layers.ProjectToGeometry(geometry)` before the proxies; "
+                    "`khp.layers.LatentHierarchy(geometry=geometry)`, "
+                    "`khp.losses.SupConLoss(geometry=geometry)`."
+                )
 
     def _train_only_what_is_read(self, loss):
         """Takes proxies that no loss reads out of training.
@@ -245,12 +252,12 @@ class Embedder:
         read = {
             id(variable)
             for term in terms_of(loss)
-            if isinstance(term, ProxyLoss)
+            if isinstance(term, BoundLoss)
             for variable in term.variables_read(term.proxies)
         }
         reads_any = _may_read_any(loss)
         for layer in self._flatten_layers():
-            if isinstance(layer, Proxies):
+            if isinstance(layer, (Proxies, LatentHierarchy)):
                 for variable in layer.proxy_variables():
                     is_read = reads_any or id(variable) in read
                     variable.trainable = layer.trainable and is_read

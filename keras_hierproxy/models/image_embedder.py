@@ -13,9 +13,11 @@ from keras_hub.src.utils.preset_utils import (
     load_json,
 )
 
+from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.layers import (
     GeneralizedMeanPooling2D,
     HierProxies,
+    LatentHierarchy,
     ProjectToGeometry,
 )
 from keras_hierproxy.models.embedder import Embedder
@@ -47,6 +49,9 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         proxies: a `khp.layers.Proxies` or `HierProxies` instead of the default
             `HierProxies(num_classes)`: with a taxonomy, several centers a class, or
             a regularizer.
+        latent: a `khp.layers.LatentHierarchy` for `HIERLoss`, or None for none. By
+            default `"auto"`: one of 512 latent proxies on a `PoincareBall`, none on
+            the sphere.
         name: str.
 
     Input shape: images `(batch, height, width, channels)`, values in [0, 255].
@@ -55,6 +60,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
     Attributes:
         backbone, preprocessor: as given.
         proxies: the layer of proxies, or None.
+        latent: the layer of latent proxies, or None.
         geometry: where the embeddings live.
 
     Example:
@@ -79,6 +85,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         pooling="auto",
         geometry=None,
         proxies=None,
+        latent="auto",
         name=None,
         **kwargs,
     ):
@@ -86,7 +93,9 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         self.preprocessor = preprocessor
         self.embedding_dim = embedding_dim
         self.pooling = pooling
+        geometry = Sphere() if geometry is None else geometry
         self.proxies = _resolve_proxies(proxies, num_classes)
+        self.latent = _resolve_latent(latent, geometry)
         self.num_classes = None if self.proxies is None else self.proxies.num_classes
         self.pretrained = False
         self.fresh_proxies = False
@@ -96,8 +105,8 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         x = _pool(features, pooling, backbone)
         x = keras.layers.Dense(embedding_dim, dtype=_policy(x), name="head")(x)
         outputs = ProjectToGeometry(geometry, name="projection")(x)
-        if self.proxies is not None:
-            outputs = self.proxies(outputs)
+        for layer in (self.proxies, self.latent):
+            outputs = outputs if layer is None else layer(outputs)
         # Training wants a loss; there is none to compile with by default.
         kwargs.setdefault("compile", False)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
@@ -113,6 +122,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             "pooling": self.pooling,
             "geometry": keras.saving.serialize_keras_object(self.geometry),
             "proxies": keras.saving.serialize_keras_object(self.proxies),
+            "latent": keras.saving.serialize_keras_object(self.latent),
             "pretrained": self.pretrained,
         }
 
@@ -122,6 +132,8 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         pretrained = config.pop("pretrained")
         for name in ("preprocessor", "geometry"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
+        if isinstance(config.get("latent"), dict):
+            config["latent"] = keras.saving.deserialize_keras_object(config["latent"])
         # A layer where `from_preset` was given one, else what was saved.
         proxies = config.pop("proxies")
         fresh = not isinstance(proxies, dict)
@@ -237,6 +249,19 @@ def _resolve_proxies(proxies, num_classes):
             f"Received: {num_classes} and {proxies.num_classes}."
         )
     return proxies
+
+
+def _resolve_latent(latent, geometry):
+    if not isinstance(latent, str):
+        return latent
+    if latent != "auto":
+        raise ValueError(
+            "`latent` must be 'auto', a `khp.layers.LatentHierarchy` or None. "
+            f"Received: latent={latent!r}."
+        )
+    if geometry == Sphere():
+        return None
+    return LatentHierarchy(geometry=geometry, name="latent")
 
 
 def _pool(features, pooling, backbone):

@@ -1,4 +1,4 @@
-"""Pure tensor functions on `keras.ops`: no state, no classes."""
+"""Pure tensor functions on `keras.ops`: no state."""
 
 from keras_hierproxy.ops.lca_triplets import lca_triplet_loss as lca_triplet_loss
 from keras_hierproxy.ops.neighbors import mutual_neighbors as mutual_neighbors
@@ -9,6 +9,7 @@ from keras_hierproxy.ops.poincare import clip_to_radius as clip_to_radius
 from keras_hierproxy.ops.poincare import exponential_map as exponential_map
 from keras_hierproxy.ops.poincare import poincare_distance as poincare_distance
 from keras_hierproxy.ops.poincare import riemannian_gradient as riemannian_gradient
+from keras_hierproxy.ops.random import LocalSeeds as LocalSeeds
 from keras_hierproxy.ops.reductions import MASKED as MASKED
 from keras_hierproxy.ops.reductions import at_own as at_own
 from keras_hierproxy.ops.reductions import cross_entropy as cross_entropy

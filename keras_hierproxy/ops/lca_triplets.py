@@ -4,21 +4,13 @@ Values are computed together with their gradient, a block of triplets at a time:
 nothing of size (T, N) is kept, and no gradient runs through the loop.
 """
 
-import keras
-import numpy as np
 from keras import ops
+
+from keras_hierproxy.ops.random import LocalSeeds, gumbel_noise
 
 # Entries (triplets x ancestors) of a block, 2 MB a tensor: it should stay in the
 # cache while some forty operations pass over it.
 BLOCK = 1 << 19
-
-_TINY = float(np.finfo("float32").tiny)
-
-
-def gumbel_noise(shape, seed):
-    """Draws from the standard Gumbel distribution, `-log(-log(u))`."""
-    uniform = keras.random.uniform(shape, minval=_TINY, maxval=1.0, seed=seed)
-    return -ops.log(-ops.log(uniform))
 
 
 def lca_triplet_loss(distances, triplets, noise, margin, temperature, weights=None):
@@ -43,9 +35,8 @@ def lca_triplet_loss(distances, triplets, noise, margin, temperature, weights=No
     Args:
         distances: float tensor `(n, N)`, of n points to N candidate ancestors.
         triplets: int tensor `(T, 3)`, rows i, j, k of indices into the points.
-        noise: float tensor `(2, T, N)` of Gumbel noise, g and g'; or a
-            `keras.random.SeedGenerator` to draw it from, a block of triplets at a
-            time.
+        noise: float tensor `(2, T, N)` of Gumbel noise, g and g'; or `LocalSeeds`
+            to draw it from, a block of triplets at a time.
         margin: float, m.
         temperature: float, t > 0.
         weights: float tensor `(T,)`, what each triplet counts; by default 1 each.
@@ -107,28 +98,12 @@ def lca_triplet_loss(distances, triplets, noise, margin, temperature, weights=No
 
 def _blocks_of_noise(noise, size, num_triplets, num_candidates, dtype):
     """A function of a block's number and rows that returns its noise."""
-    if not isinstance(noise, keras.random.SeedGenerator):
+    if not isinstance(noise, LocalSeeds):
         noise = ops.cast(noise, dtype)
         return lambda block, rows: ops.take(noise, rows, axis=1)
-    # A generator's state cannot be advanced inside a traced loop.
-    shape = ((num_triplets + size - 1) // size, 2)
-    seeds = keras.random.randint(shape, 0, 1 << 30, seed=noise)
-    seeds = ops.cast(seeds, noise.state.dtype)
-
-    def draw(block, rows):
-        return gumbel_noise((2, size, num_candidates), _Seed(seeds[block]))
-
-    return draw
-
-
-class _Seed(keras.random.SeedGenerator):
-    """A seed computed in a graph, as `keras.random` takes it."""
-
-    def __init__(self, seed):
-        self.seed = seed
-
-    def next(self, ordered=True):
-        return self.seed
+    seeds_of = noise.blocks((num_triplets + size - 1) // size)
+    shape = (2, size, num_candidates)
+    return lambda block, rows: gumbel_noise(shape, seeds_of(block))
 
 
 def _value_and_gradient(distances, triplets, noise, margin, temperature, weights):

@@ -1,7 +1,8 @@
 """Mutual neighbours, and triplets drawn from them, with static shapes."""
 
-import keras
 from keras import ops
+
+from keras_hierproxy.ops.random import uniform_below
 
 
 def mutual_neighbors(similarity, k):
@@ -79,17 +80,9 @@ def sample_triplets(mutual, present, triplets_per_anchor, seed, max_triplets=Non
     else:
         num_draws = max_triplets
         num_anchors = ops.sum(ops.cast(qualifies, "int32"))
-        i = ops.take(anchors, _uniform_below(num_anchors, num_draws, seed))
+        i = ops.take(anchors, uniform_below(num_anchors, num_draws, seed))
     num_positive, num_negative = ops.take(num_positive, i), ops.take(num_negative, i)
-    j = _uniform_below(num_positive, num_draws, seed)
-    k = num_positive + _uniform_below(num_negative, num_draws, seed)
+    j = uniform_below(num_positive, num_draws, seed)
+    k = num_positive + uniform_below(num_negative, num_draws, seed)
     j, k = ops.take(members, n * i + j), ops.take(members, n * i + k % n)
     return ops.stack([i, j, k], axis=1), ops.take(qualifies, i)
-
-
-def _uniform_below(limits, size, seed):
-    """Ints drawn uniformly from `0 .. limits - 1`, 0 where there are none."""
-    uniform = keras.random.uniform((size,), seed=seed)
-    drawn = ops.cast(uniform * ops.cast(limits, "float32"), "int32")
-    # The product may round up to the limit.
-    return ops.maximum(ops.minimum(drawn, limits - 1), 0)

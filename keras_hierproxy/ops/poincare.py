@@ -31,7 +31,7 @@ def norm(x):
 
 
 def clip_to_radius(x, radius):
-    """Shortens vectors to a length of `radius` at most, `x min(1, r / (|x| + 1e-5))`."""
+    """Shortens vectors to `radius` at most, `x min(1, r / (|x| + 1e-5))`."""
     return x * ops.minimum(1.0, radius / (norm(x) + 1e-5))
 
 
