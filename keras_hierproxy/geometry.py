@@ -35,6 +35,9 @@ class Sphere:
     (5, 5)
     """
 
+    # Float32 ranks are final: near ties cost less than ranking anew would.
+    exact_distance = None
+
     def project(self, x):
         """Vectors `(..., d)` to points on the sphere, `x / |x|`; zero stays zero."""
         return l2_normalize(x)
@@ -180,16 +183,52 @@ class PoincareBall:
             ValueError: if a row lies outside the ball, as vectors do that have not
                 been through `project`.
         """
-        b, a = self._on_hyperboloid(queries, "queries")
-        query_vectors = np.concatenate([b, -a], axis=1)
-        b, a = self._on_hyperboloid(gallery, "gallery")
-        gallery_vectors = np.concatenate([b, a], axis=1)
-        return query_vectors.astype("float32"), gallery_vectors.astype("float32")
+        self.check_points(queries, "queries")
+        self.check_points(gallery, "gallery")
+        return self._on_hyperboloid(queries, -1), self._on_hyperboloid(gallery, 1)
 
-    def _on_hyperboloid(self, points, name):
-        points = np.asarray(points, dtype="float64")
-        squared = self.curvature * np.square(points).sum(axis=1, keepdims=True)
-        outside = np.flatnonzero(~(squared < 1))
+    def search_floor(self, queries, gallery, similarities):
+        """How low float32 inner products of rows may be that are as near as others.
+
+        Inner products of L numbers, rounded to float32 and added up in any order, err
+        by (L + 2) 2^-24 |x| |y| and, to first order, no more. Here |x| |y| is at most
+        2 a(x) a(y), and of rows y as near as z, by the triangle inequality,
+        `a(y) <= 2 a(x) cosh(sqrt(c) d(x, z))`: far outliers cost little.
+
+        Args:
+            queries: float32 array `(n, d + 1)` of `search_vectors`.
+            gallery: float32 array `(m, d + 1)` of `search_vectors`.
+            similarities: float32 array `(n,)` of inner products with rows z.
+
+        Returns:
+            Float64 array `(n,)`: no row y with `d(x, y) <= d(x, z)` has a lower one.
+        """
+        # One more for what first order leaves out, and for float64's own rounding.
+        terms = queries.shape[1] + 3
+        error = 2 * terms / (2**24 - terms) * -queries[:, -1].astype("float64")
+        farthest = float(gallery[:, -1].max())
+        cosh = error * farthest - similarities
+        reach = np.minimum(farthest, -2 * queries[:, -1] * cosh)
+        return similarities - 2 * error * reach
+
+    def exact_distance(self, x, y):
+        """Distances of NumPy points in float64, right however near they are.
+
+        Args:
+            x: array `(..., d)` of points.
+            y: array `(..., d)` of points, of a shape that broadcasts with `x`'s.
+
+        Returns:
+            Float64 array `(...)`.
+        """
+        gaps = self._gap(x) * self._gap(y)
+        norms = np.linalg.norm(np.subtract(x, y, dtype="float64"), axis=-1)
+        root = self.curvature**0.5
+        return 2 / root * np.arcsinh(root * norms / np.sqrt(gaps))
+
+    def check_points(self, points, name):
+        """Raises a ValueError if rows of `(n, d)` are not inside the ball."""
+        outside = np.flatnonzero(~(self._gap(points) > 0))
         if len(outside):
             raise ValueError(
                 f"{name} must be points inside the ball of radius "
@@ -198,8 +237,21 @@ class PoincareBall:
                 f"norm {np.linalg.norm(points[outside[0]]):.3f}. Pass what "
                 "`embedder.embed` returns, or `geometry.project(vectors)`."
             )
-        b = 2 * self.curvature**0.5 * points / (1 - squared)
-        return b, (1 + squared) / (1 - squared)
+
+    def _gap(self, points):
+        """`1 - c|x|^2` in float64: how far points `(..., d)` are from the boundary."""
+        squares = np.square(points, dtype="float64")
+        return 1 - self.curvature * squares.sum(axis=-1)
+
+    def _on_hyperboloid(self, points, sign):
+        """Rows `(b, sign * a)` of points `(n, d)`, in float32 without float64 copies."""
+        points = np.asarray(points)
+        gap = self._gap(points)[:, None]
+        vectors = np.empty((len(points), points.shape[1] + 1), "float32")
+        scale = 2 * self.curvature**0.5 / gap
+        np.multiply(points, scale, out=vectors[:, :-1], casting="same_kind")
+        vectors[:, -1:] = sign * (2 - gap) / gap
+        return vectors
 
     def get_config(self):
         return {

@@ -41,8 +41,8 @@ class HIERLoss(BoundLoss):
     published runs; there the loss weighs 0.5 beside Proxy-Anchor.
 
     A term is 0 where no point has two related ones and one that is not, and the loss
-    is 0 for a batch of one, in which nothing is related. What is drawn depends on the seed of the layer and on how many
-    training steps there were, not on validations between them.
+    is 0 for a batch of one, in which nothing is related. What is drawn depends on the
+    layer's seed and on how many training steps there were, not on validations.
 
     Args:
         margin: float, m, in units of distance.

@@ -1,8 +1,9 @@
-"""Exact nearest neighbours by cosine similarity, in bounded memory.
+"""Exact nearest neighbours by cosine or hyperbolic distance, in bounded memory.
 
 faiss multiplies and selects; this module adds what an evaluation relies on: a
-query that never finds itself, ties by index, and blocks small enough that
-memory grows with the rows and not with their square.
+query that never finds itself, ties by index, float64 ranks where float32 cannot
+tell neighbours apart, and blocks small enough that memory grows with the rows and
+not with their square.
 """
 
 import numpy as np
@@ -13,6 +14,11 @@ from keras_hierproxy.geometry import Sphere
 # bounds the working memory to some 100 MB however deep the ranking goes.
 BLOCK_ROWS = 4096
 BLOCK_NEIGHBORS = 1 << 20
+
+# How many candidates a geometry that ranks anew in float64 takes per neighbour, and
+# how many of their coordinates at a time: few enough to stay in the cache.
+CANDIDATES = 4
+BLOCK_COORDINATES = 1 << 17
 
 # Up to this many neighbours, leave-one-out multiplies each pair of rows once, not
 # twice, and keeps all lists at once (12 bytes a neighbour): deeper, lists would
@@ -26,15 +32,19 @@ TILE = 2000
 def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutable)
     """The `k` nearest gallery rows of every query.
 
-    The search is exact: it ranks by float32 similarity, so that only
-    similarities that differ by less than 1e-6 can change places. Ties go by
-    index, the smallest first, also where they straddle rank `k`; identical
-    gallery rows always tie.
+    The search is exact. On the sphere it ranks by float32 similarity, so that only
+    similarities that differ by less than 1e-6 can change places. On the Poincare
+    ball it ranks by distance in float64: float32 similarities choose candidates,
+    four times `k` and, until no other row can be among the `k` best, twice as many.
+    Rows closer to each other than float32 can tell apart take longer, up to the time
+    of all distances in float64. Ties go by index, the smallest first, also where
+    they straddle rank `k`; identical gallery rows always tie.
 
-    Queries are searched in blocks of at most 4,096 rows and 2^20 neighbours.
-    Besides a float32 copy of the gallery and the result, that takes some 100 MB,
-    whatever the sizes. Leave-one-out with `k` below 100 is searched at once, in
-    tiles of 2,000 x 2,000: it takes 12 `k` bytes a row, and two thirds of the time.
+    Queries are searched in blocks of at most 4,096 rows and 2^20 neighbours, or
+    candidates. Besides a float32 copy of the gallery and the result, that takes some
+    100 MB, whatever the sizes. Leave-one-out with fewer than 100 of them is searched
+    at once, in tiles of 2,000 x 2,000: it takes 12 bytes for each of them a row, and
+    two thirds of the time.
 
     Args:
         queries: float array `(n, d)` of points of `geometry`. Memory-mapped
@@ -48,11 +58,12 @@ def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutabl
 
     Returns:
         `(indices, similarities)`, both `(n, k)`: rows of the gallery, int64,
-        most similar first, and their similarities, float32.
+        most similar first, and their similarities, float32: cosines on the sphere,
+        negative distances on the ball.
 
     Raises:
-        ValueError: if a row holds NaN or infinity, if shapes do not fit, or if
-            the gallery has fewer than `k` rows to offer.
+        ValueError: if a row holds NaN or infinity or lies outside the geometry, if
+            shapes do not fit, or if the gallery has fewer than `k` rows to offer.
 
     Example:
 
@@ -93,13 +104,19 @@ class NeighborSearch:
                 f"Received: queries of shape {self.queries.shape}, gallery of "
                 f"shape {gallery.shape}. Embed both with the same model."
             )
+        self.gallery = gallery
         self.geometry = geometry
         self.num_available = len(gallery) - int(self.leave_one_out)
+        self.ranks_anew = geometry.exact_distance is not None
+        if self.ranks_anew:
+            geometry.check_points(self.queries, "queries")
         _, vectors = geometry.search_vectors(self.queries[:0], gallery)
         vectors = np.ascontiguousarray(vectors)
         # Identical rows are searched once and fanned out afterwards: a collapsed
         # embedding stays fast, and rounding cannot order its rows at random.
-        self.members, self.starts, self.counts = _group_identical(vectors)
+        self.members, self.starts, self.counts = _group_identical(
+            np.ascontiguousarray(gallery) if self.ranks_anew else vectors
+        )
         if len(self.starts) < len(vectors):
             vectors = vectors[self.members[self.starts]]
         self.vectors = vectors
@@ -131,17 +148,22 @@ class NeighborSearch:
             `(rows, indices, similarities)`: a block of queries, and `(len(rows), k)`
             of their neighbours, as in `knn`.
         """
-        if self.leave_one_out and depths.max() + 2 <= WITHIN_NEIGHBORS:
-            fetch = min(depths.max() + 2, len(self.vectors))
-            self.found_within = self._search_within(int(fetch))
-        for rows, k in query_blocks(depths):
+        fetch = self._first_fetch(depths.max() + 1)
+        if self.leave_one_out and fetch <= WITHIN_NEIGHBORS:
+            self.found_within = self._search_within(int(min(fetch, len(self.vectors))))
+        per_neighbor = CANDIDATES if self.ranks_anew else 1
+        for rows, candidates in query_blocks(depths * per_neighbor):
+            k = candidates // per_neighbor
             if self.leave_one_out:
                 yield rows, *self._others(rows, k)
             else:
-                yield rows, *self._nearest(rows, k, fetch=k + 1)
+                yield rows, *self._nearest(rows, k, self._first_fetch(k))
+
+    def _first_fetch(self, k):
+        return CANDIDATES * k if self.ranks_anew else k + 1
 
     def _others(self, rows, k):
-        indices, similarities = self._nearest(rows, k + 1, fetch=k + 2)
+        indices, similarities = self._nearest(rows, k + 1, self._first_fetch(k + 1))
         others = indices != rows[:, None]
         # A query that more than k identical rows precede is not in its own list.
         others[others.all(axis=1), -1] = False
@@ -151,22 +173,52 @@ class NeighborSearch:
     def _nearest(self, rows, k, fetch):
         """The `k` best by (similarity, index), from `fetch` distinct gallery rows.
 
-        faiss picks any of those that tie at the last place, so one place more
-        than needed is fetched, and where the tie reaches that too, twice as many.
+        faiss picks any of those that tie at the last place, so more places than
+        needed are fetched, and where the tie reaches the last of them too, twice as
+        many. Where ranks come anew, all that float32 may confuse with rank `k` tie.
         """
         fetch = min(fetch, len(self.vectors))
         similarities, groups = self._fetch(rows, fetch)
-        counts = np.minimum(self.counts[groups], k)
-        rank_k = (counts.cumsum(axis=1) >= k).argmax(axis=1)
-        similarity_k = similarities[np.arange(len(groups)), rank_k]
-        counts[similarities < similarity_k[:, None]] = 0
-        cut_off = np.flatnonzero(similarity_k == similarities[:, -1])
+        last = similarities[:, -1]
+        counts, floor = self._take(k, similarities, groups)
+        if self.ranks_anew:
+            floor = self.geometry.search_floor(
+                self._query_vectors(rows), self.vectors, floor
+            )
+            similarities, groups = self._rank_anew(
+                rows, groups, similarities >= floor[:, None]
+            )
+            counts, _ = self._take(k, similarities, groups)
+        cut_off = np.flatnonzero(last >= floor)
         indices, similarities = self._fan_out(groups, similarities, counts, k)
         if fetch < len(self.vectors):
             for block, deeper in query_blocks(np.full(len(cut_off), 2 * fetch)):
                 tied = cut_off[block]
                 indices[tied], similarities[tied] = self._nearest(rows[tied], k, deeper)
         return indices, similarities
+
+    def _take(self, k, similarities, groups):
+        """How many rows of every group can be among the `k` best, and the `k`-th's
+        similarity."""
+        counts = np.minimum(self.counts[groups], k)
+        rank_k = (counts.cumsum(axis=1) >= k).argmax(axis=1)
+        similarity_k = similarities[np.arange(len(groups)), rank_k]
+        counts[similarities < similarity_k[:, None]] = 0
+        return counts, similarity_k
+
+    def _rank_anew(self, rows, groups, needed):
+        """Negative float64 distances and groups, nearest first, the unneeded last."""
+        query, place = np.nonzero(needed)
+        member = self.members[self.starts[groups[query, place]]]
+        similarities = np.full(groups.shape, -np.inf)
+        step = max(1, BLOCK_COORDINATES // self.gallery.shape[1])
+        for start in range(0, len(query), step):
+            pairs = slice(start, start + step)
+            similarities[query[pairs], place[pairs]] = -self.geometry.exact_distance(
+                self.queries[rows[query[pairs]]], self.gallery[member[pairs]]
+            )
+        order = np.argsort(-similarities, axis=1)
+        return tuple(np.take_along_axis(x, order, axis=1) for x in (similarities, groups))
 
     def _fetch(self, rows, fetch):
         """Similarities and groups of the `fetch` best groups, in any order of ties."""
