@@ -48,6 +48,9 @@ Loss = _choice(
     "multi-similarity",
     "sup-con",
     "triplet",
+    "hier",
+    "hpl-hier",
+    "hyp",
 )
 
 
@@ -153,7 +156,8 @@ def train(
             "Over proxies: `hpl` (learns a hierarchy), `hpl-taxonomy` (takes that of "
             "the labels), `proxy-anchor`, `proxy-nca`, `normalized-softmax`, "
             "`soft-triple`, `cosface`, `arcface`, `sub-center-arcface`. Over pairs: "
-            "`multi-similarity`, `sup-con`, `triplet`.",
+            "`multi-similarity`, `sup-con`, `triplet`. In hyperbolic space: `hier` "
+            "(Proxy-Anchor with HIER), `hpl-hier`, `hyp` (SupCon by distance).",
             panel="Model",
             metavar="NAME",
         ),
@@ -161,11 +165,31 @@ def train(
     level_sizes: Annotated[
         object | None,
         _option(
-            "Sizes of the coarse levels of `hpl`, such as `50` or `50,8`; by default "
+            "Sizes of the coarse levels of `hpl` and `hpl-hier`, such as `50` or `50,8`; by default "
             "one level of the square root of the number of classes.",
             panel="Model",
             parser=_positive_integers,
             metavar="SIZES",
+        ),
+    ] = None,
+    latent_proxies: Annotated[
+        int | None,
+        _option(
+            "How many latent proxies `hier` and `hpl-hier` have; 512.",
+            panel="Model",
+            metavar="N",
+            min=2,
+        ),
+    ] = None,
+    max_triplets: Annotated[
+        int | None,
+        _option(
+            "How many triplets `hier` and `hpl-hier` draw at most for each of HIER's "
+            "two terms; by default 50 for each image and each latent proxy. Fewer are "
+            "faster and noisier.",
+            panel="Training",
+            metavar="N",
+            min=1,
         ),
     ] = None,
     preset: Annotated[
@@ -191,7 +215,8 @@ def train(
         int | None,
         _option(
             "Draw batches class by class, with so many images of each. By default 4 "
-            "for the losses over pairs; the others take images as they come.",
+            "for the losses over pairs and 2 for those in hyperbolic space; the others "
+            "take images as they come.",
             panel="Training",
             metavar="N",
             min=2,

@@ -10,6 +10,7 @@ import pytest
 
 from keras_hierproxy import layers, losses, models, pictures, retrieval, runs
 from keras_hierproxy.datasets import RetrievalDataset
+from keras_hierproxy.geometry import PoincareBall, Sphere
 
 EPOCHS = 3
 # What no backend has a reason to treat in its own way.
@@ -326,7 +327,13 @@ def test_the_options_of_a_loss_are_those_of_the_package():
         for loss in vars(losses).values()
         if isinstance(loss, type) and issubclass(loss, losses.EmbeddingLoss)
     }
-    bases = {losses.EmbeddingLoss, losses.ProxyLoss, losses.SumLoss}
+    bases = {
+        losses.EmbeddingLoss,
+        losses.BoundLoss,
+        losses.ProxyLoss,
+        losses.SumLoss,
+        losses.HIERLoss,  # stands beside another, never alone
+    }
     assert set(runs.LOSSES.values()) == there - bases
 
 
@@ -334,7 +341,13 @@ def test_the_options_of_a_loss_are_those_of_the_package():
 @pytest.mark.parametrize("name", runs.LOSSES)
 def test_every_loss_finds_what_it_reads(name, data):
     embedder = runs.build_embedder(runs.Settings(loss=name), data.train)
-    assert isinstance(embedder.loss, runs.LOSSES[name])
+    main, *others = getattr(embedder.loss, "terms", [embedder.loss])
+    assert isinstance(main, runs.LOSSES[name])
+    assert [type(other) for other in others] == (
+        [losses.HIERLoss] if name in ("hier", "hpl-hier") else []
+    )
+    hyperbolic = name in ("hier", "hpl-hier", "hyp")
+    assert embedder.geometry == (PoincareBall() if hyperbolic else Sphere())
     if name == "hpl-taxonomy":
         np.testing.assert_array_equal(
             embedder.proxies.parents(1), data.train.taxonomy[:, 0]

@@ -98,7 +98,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         self.latent = _resolve_latent(latent, geometry)
         self.num_classes = None if self.proxies is None else self.proxies.num_classes
         self.pretrained = False
-        self.fresh_proxies = False
+        self.fresh_layers = []
 
         inputs = backbone.input
         features = backbone(inputs)
@@ -130,18 +130,20 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
     def from_config(cls, config):
         config = dict(config)
         pretrained = config.pop("pretrained")
-        for name in ("preprocessor", "geometry"):
+        proxies = config["proxies"]
+        if isinstance(proxies, dict):
+            if proxies["config"]["num_classes"] != config["num_classes"]:
+                config["proxies"] = None
+        # Objects where `from_preset` was given them, else what was saved.
+        saved = [name for name, value in config.items() if _is_serialized(value)]
+        for name in set(saved) & {"preprocessor", "geometry", "proxies", "latent"}:
             config[name] = keras.saving.deserialize_keras_object(config[name])
-        if isinstance(config.get("latent"), dict):
-            config["latent"] = keras.saving.deserialize_keras_object(config["latent"])
-        # A layer where `from_preset` was given one, else what was saved.
-        proxies = config.pop("proxies")
-        fresh = not isinstance(proxies, dict)
-        if not fresh:
-            fresh = proxies["config"]["num_classes"] != config["num_classes"]
-            proxies = None if fresh else keras.saving.deserialize_keras_object(proxies)
-        embedder = super().from_config({**config, "proxies": proxies})
-        embedder.fresh_proxies = fresh
+        embedder = super().from_config(config)
+        embedder.fresh_layers = [
+            layer
+            for name in ("proxies", "latent")
+            if name not in saved and (layer := getattr(embedder, name)) is not None
+        ]
         embedder.pretrained = pretrained
         return embedder
 
@@ -201,10 +203,12 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         super().save_to_preset(str(preset_dir), max_shard_size)
 
     def load_task_weights(self, filepath):
-        skipped = list(self.backbone._flatten_layers())
-        if self.fresh_proxies and self.proxies is not None:
-            skipped.append(self.proxies)
+        skipped = [*self.backbone._flatten_layers(), *self.fresh_layers]
         keras.saving.load_weights(self, filepath, objects_to_skip=skipped)
+
+
+def _is_serialized(value):
+    return isinstance(value, dict) and "class_name" in value
 
 
 def _saved_config(preset, task_class):

@@ -3,10 +3,11 @@
 import keras
 
 from keras_hierproxy import losses, optimizers
-from keras_hierproxy.layers import HierProxies
+from keras_hierproxy.geometry import PoincareBall, Sphere
+from keras_hierproxy.layers import HierProxies, LatentHierarchy
 from keras_hierproxy.models import ImageEmbedder, conv4
 
-# What `--loss` accepts.
+# What `--loss` accepts, and the (main) loss that it means.
 LOSSES = {
     "hpl": losses.HierProxyLoss,
     "hpl-taxonomy": losses.HierProxyLoss,
@@ -20,14 +21,25 @@ LOSSES = {
     "multi-similarity": losses.MultiSimilarityLoss,
     "sup-con": losses.SupConLoss,
     "triplet": losses.TripletLoss,
+    "hier": losses.ProxyAnchorLoss,
+    "hpl-hier": losses.HierProxyLoss,
+    "hyp": losses.SupConLoss,
 }
+# Those with HIER beside them, and those that train in hyperbolic space.
+_WITH_HIER = ("hier", "hpl-hier")
+_HYPERBOLIC = (*_WITH_HIER, "hyp")
 _CENTERS = {"soft-triple": 10, "sub-center-arcface": 3}
 
 
 def build_embedder(settings, train):
     """A compiled embedder for the training classes, from scratch or from a preset."""
     keras.utils.set_random_seed(settings.seed)
-    options = {"proxies": _proxies(settings, train)}
+    geometry = PoincareBall() if settings.loss in _HYPERBOLIC else Sphere()
+    options = {
+        "proxies": _proxies(settings, train),
+        "geometry": geometry,
+        "latent": _latent(settings, geometry),
+    }
     if settings.embedding_dim is not None:
         options["embedding_dim"] = settings.embedding_dim
     if settings.preset is None:
@@ -46,8 +58,17 @@ def build_embedder(settings, train):
         head=rates[1],
         proxies=settings.proxy_learning_rate,
     )
-    embedder.compile(optimizer, loss=LOSSES[settings.loss]())
+    embedder.compile(optimizer, loss=_loss(settings, geometry))
     return embedder
+
+
+def _loss(settings, geometry):
+    if settings.loss == "hyp":
+        return losses.SupConLoss(temperature=0.2, geometry=geometry)
+    loss = LOSSES[settings.loss]()
+    if settings.loss in _WITH_HIER:
+        loss = loss + 0.5 * losses.HIERLoss(max_triplets=settings.max_triplets)
+    return loss
 
 
 def check_images(data, embedder):
@@ -64,10 +85,23 @@ def check_images(data, embedder):
         )
 
 
+def _latent(settings, geometry):
+    if settings.loss in _WITH_HIER:
+        return LatentHierarchy(settings.latent_proxies or 512, geometry, name="latent")
+    for option in ("latent_proxies", "max_triplets"):
+        if getattr(settings, option) is not None:
+            raise ValueError(
+                f"--{option.replace('_', '-')} goes with --loss hier or hpl-hier. "
+                f"Received: --loss {settings.loss}."
+            )
+    return None
+
+
 def _proxies(settings, train):
-    if settings.level_sizes and settings.loss != "hpl":
+    if settings.level_sizes and settings.loss not in ("hpl", "hpl-hier"):
         raise ValueError(
-            f"--level-sizes goes with --loss hpl. Received: --loss {settings.loss}."
+            "--level-sizes goes with --loss hpl or hpl-hier. Received: --loss "
+            f"{settings.loss}."
         )
     if settings.loss == "hpl-taxonomy":
         if train.num_levels < 2:

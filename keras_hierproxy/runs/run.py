@@ -26,7 +26,9 @@ from keras_hierproxy.runs.settings import Settings
 
 MONITOR = "val_recall@1"
 _PARTS = ("train", "validation", "test")
-_OVER_PAIRS = ("multi-similarity", "sup-con", "triplet")
+# Images of a class in a batch, where a loss needs more than one.
+_IMAGES_PER_CLASS = {"multi-similarity": 4, "sup-con": 4, "triplet": 4}
+_IMAGES_PER_CLASS |= {"hier": 2, "hpl-hier": 2, "hyp": 2}
 
 
 def new_run(folder, settings):
@@ -261,8 +263,8 @@ def _check_splits(data):
 def _batches(settings, train):
     options = {}
     images_per_class = settings.images_per_class
-    if images_per_class is None and settings.loss in _OVER_PAIRS:
-        images_per_class = 4
+    if images_per_class is None:
+        images_per_class = _IMAGES_PER_CLASS.get(settings.loss)
     if images_per_class is not None:
         options = {"sampler": "balanced", "images_per_class": images_per_class}
     if isinstance(train.images, datasets.ImageFiles):

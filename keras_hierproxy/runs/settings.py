@@ -18,6 +18,8 @@ class Settings:
     skip_bad: bool = False
     loss: str = "hpl"
     level_sizes: list[int] | None = None
+    latent_proxies: int | None = None
+    max_triplets: int | None = None
     preset: str | None = None
     embedding_dim: int | None = None
     epochs: int = 10
