@@ -165,8 +165,8 @@ def train(
     level_sizes: Annotated[
         object | None,
         _option(
-            "Sizes of the coarse levels of `hpl` and `hpl-hier`, such as `50` or `50,8`; by default "
-            "one level of the square root of the number of classes.",
+            "Sizes of the coarse levels of `hpl` and `hpl-hier`, such as `50` or "
+            "`50,8`; by default one level of the square root of the number of classes.",
             panel="Model",
             parser=_positive_integers,
             metavar="SIZES",
