@@ -17,6 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = (
     "ops",
     "geometry",
+    "trees",
     "retrieval",
     "datasets",
     "layers",
@@ -39,6 +40,7 @@ HEAVY = (
     "PIL",
     "sklearn",
     "scipy",
+    "networkx",
 )
 
 

@@ -11,6 +11,7 @@ from keras_hierproxy.layers.clustering import (
     unit_rows,
 )
 from keras_hierproxy.layers.proxies import Proxies, _positive_int, _without_padding
+from keras_hierproxy.trees import Tree, pruned
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -144,6 +145,49 @@ class HierProxies(Proxies):
         parents = np.zeros(self.level_sizes[level - 2], dtype="int32")
         parents[taxonomy[:, level - 2]] = taxonomy[:, level - 1]
         return parents
+
+    def tree(self):
+        """The hierarchy, given or learned, as a tree over the classes.
+
+        Leaves are the classes; above them stand the coarse proxies level by level,
+        and one more node as the root where the coarsest level has several. Coarse
+        proxies without a class are left out.
+
+        Returns:
+            `khp.trees.Tree`. Its `ids` are classes and, on each level, the rows of
+            the coarse proxies; -1 for a root that is none.
+
+        Raises:
+            ValueError: if there is no hierarchy yet.
+
+        Example:
+
+        >>> taxonomy = [[0, 0], [0, 0], [1, 0], [2, 1]]
+        >>> layer = khp.layers.HierProxies(num_classes=4, taxonomy=taxonomy)
+        >>> layer.build((None, 16))
+        >>> tree = layer.tree()
+        >>> tree
+        <Tree of 4 leaves under 6 inner nodes, depth 3>
+        >>> tree.ids[tree.ancestors(2)].tolist()
+        [1, 0, -1]
+        """
+        if not (self.built and ops.convert_to_numpy(self.is_ready())):
+            raise ValueError(
+                f"Layer {self.name!r} has no hierarchy yet. Train it with "
+                "`khp.losses.HierProxyLoss()`, or call the layer on embeddings and "
+                "then `layer.refresh()`."
+            )
+        sizes = (self.num_classes, *self.level_sizes)
+        starts = np.cumsum(sizes)
+        parents = [
+            start + self.parents(level) for level, start in enumerate(starts[:-1], 1)
+        ]
+        tops = np.unique(ops.convert_to_numpy(self.taxonomy)[:, -1])
+        root = starts[-1] if len(tops) > 1 else -1
+        parents += [np.full(sizes[-1], root), [-1]]
+        kept, parents = pruned(np.concatenate(parents), np.arange(self.num_classes))
+        ids = np.concatenate([*map(np.arange, sizes), [-1]])
+        return Tree(parents, self.num_classes, ids[kept])
 
     def refresh(self, seed=0):
         """Learns the hierarchy anew from the proxies as they are now.

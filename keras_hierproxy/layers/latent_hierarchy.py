@@ -6,6 +6,8 @@ from keras import ops
 
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.layers.proxies import _positive_int
+from keras_hierproxy.retrieval import knn
+from keras_hierproxy.trees import Tree, pruned
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -83,6 +85,58 @@ class LatentHierarchy(keras.layers.Layer):
         """The latent proxies as points of the geometry, a tensor `(N, d)`."""
         return self.geometry.project(ops.convert_to_tensor(self.proxies))
 
+    def tree(self, points=None):
+        """The hierarchy that the latent proxies form, by their norms and distances.
+
+        The general lives near the origin. So the latent proxy nearest to the origin
+        is the root, and the parent of any other is the one nearest to it of those
+        that are nearer to the origin than itself.
+
+        Args:
+            points: float array `(n, d)` of points of the geometry: embeddings, or
+                means of classes. Each is a leaf under the latent proxy nearest to it,
+                its lowest ancestor; latent proxies without a leaf are left out.
+                By default the leaves are the latent proxies that are no parents.
+
+        Returns:
+            `khp.trees.Tree`. Its `ids` are rows of `points`, for leaves, and of the
+            latent proxies.
+
+        Raises:
+            ValueError: on the sphere, where all points are as far from the origin.
+
+        Example:
+
+        >>> layer = khp.layers.LatentHierarchy(num_proxies=64)
+        >>> layer.build((None, 16))
+        >>> vectors = np.random.normal(size=(100, 16)).astype("float32")
+        >>> tree = layer.tree(layer.geometry.project(vectors))
+        >>> tree.num_leaves, len(tree) - tree.num_leaves <= 64
+        (100, True)
+        """
+        if not isinstance(self.geometry, PoincareBall):
+            raise ValueError(
+                "Latent proxies are a tree by their distance from the origin, which "
+                f"is one and the same on {self.geometry}. Received: layer "
+                f"{self.name!r}; train with `geometry=khp.geometry.PoincareBall()`."
+            )
+        latents = ops.convert_to_numpy(self.points())
+        parents = _nearest_inner(latents, self.geometry)
+        if points is None:
+            inner = np.isin(np.arange(self.num_proxies), parents)
+            kept, parents = pruned(parents, np.flatnonzero(~inner))
+            return Tree(parents, int((~inner).sum()), kept)
+        points = ops.convert_to_numpy(points)
+        self.geometry.check_points(points, "points")
+        lowest, _ = knn(points, latents, k=1, geometry=self.geometry)
+        rows = np.arange(len(points))
+        # Points first, and the numbers of latent proxies after them.
+        parents = np.where(parents < 0, -1, parents + len(points))
+        parents = np.concatenate([lowest[:, 0] + len(points), parents])
+        kept, parents = pruned(parents, rows)
+        ids = np.concatenate([rows, np.arange(self.num_proxies)])
+        return Tree(parents, len(points), ids[kept])
+
     def proxy_variables(self):
         """The trainable proxies, a list of variables."""
         return [self.proxies]
@@ -121,3 +175,18 @@ class LatentHierarchy(keras.layers.Layer):
     def from_config(cls, config):
         geometry = keras.saving.deserialize_keras_object(config["geometry"])
         return cls(**{**config, "geometry": geometry})
+
+
+def _nearest_inner(points, geometry):
+    """For each of `(n, d)` points the nearest of those nearer to the origin, int
+    `(n,)`; -1 for one of those nearest to it, the parent of the others."""
+    norms = np.linalg.norm(points.astype("float64"), axis=1)
+    order = np.argsort(norms, kind="stable")
+    # Points that were clipped to one radius differ by float32's rounding alone.
+    nearer = np.searchsorted(norms[order], norms * (1 - 1e-5))
+    parents = np.full(len(points), -1)
+    for row in order[1:]:
+        inner = order[: max(nearer[row], 1)]
+        distances = geometry.exact_distance(points[row], points[inner])
+        parents[row] = inner[np.argmin(distances)]
+    return parents

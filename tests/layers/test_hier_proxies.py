@@ -78,6 +78,44 @@ def test_labels_and_parents():
     np.testing.assert_array_equal(layer.parents(2), [0, 0, 1])
 
 
+def test_tree():
+    tree = build(6, taxonomy=TAXONOMY).tree()
+    assert tree.num_leaves == 6
+    # Classes, three groups, two groups of these, and a root above both.
+    assert tree.parents.tolist() == [6, 6, 7, 8, 8, 8, 9, 9, 10, 11, 11, -1]
+    assert tree.ids.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 0, 1, -1]
+
+
+def test_tree_with_one_coarsest_proxy_has_it_as_its_root():
+    taxonomy = np.concatenate([TAXONOMY, np.zeros((6, 1), int)], axis=1)
+    tree = build(6, taxonomy=taxonomy).tree()
+    assert tree.parents.tolist() == [6, 6, 7, 8, 8, 8, 9, 9, 10, 11, 11, -1]
+    assert tree.ids[tree.root] == 0
+
+
+def test_tree_without_coarse_proxies_that_have_no_class():
+    layer = build(6, level_sizes=(5, 4))
+    layer.taxonomy.assign([[1, 2], [1, 2], [4, 2], [4, 2], [3, 3], [3, 3]])
+    layer.ready.assign(1.0)
+    tree = layer.tree()
+    assert tree.ids.tolist() == [0, 1, 2, 3, 4, 5, 1, 3, 4, 2, 3, -1]
+    groups = [tree.ids[tree.ancestors(c)].tolist() for c in (0, 3, 5)]
+    assert groups == [[1, 2, -1], [4, 2, -1], [3, 3, -1]]
+
+
+def test_tree_of_a_learned_hierarchy():
+    layer = khp.layers.HierProxies(6, level_sizes=(3, 2), name="pyramid")
+    with pytest.raises(ValueError, match="'pyramid' has no hierarchy yet"):
+        layer.tree()
+    layer.build((None, 6))
+    with pytest.raises(ValueError, match=r"no hierarchy yet.*layer\.refresh\(\)"):
+        layer.tree()
+    layer.refresh()
+    tree = layer.tree()
+    ancestors = [tree.ids[tree.ancestors(c)][:2] for c in range(6)]
+    np.testing.assert_array_equal(ancestors, np.array(layer.taxonomy))
+
+
 def test_only_proxies_are_trainable():
     layer = build(6, taxonomy=TAXONOMY)
     trainable = {v.path for v in layer.trainable_variables}
