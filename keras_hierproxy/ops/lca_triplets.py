@@ -86,12 +86,13 @@ def lca_triplet_loss(distances, triplets, noise, margin, temperature, weights=No
         )
         return sums[0] + value, sums[1] + gradient
 
-    value, gradient = ops.fori_loop(
-        0,
-        (num_counted + size - 1) // size,
-        add_block,
-        (ops.zeros((), dtype=fixed.dtype), ops.zeros_like(fixed)),
-    )
+    sums = (ops.zeros((), dtype=fixed.dtype), ops.zeros_like(fixed))
+    if isinstance(num_triplets, int) and num_triplets <= size:
+        # A loop that is not part of a compiled step would be compiled at each call.
+        value, gradient = add_block(0, sums)
+    else:
+        num_blocks = (num_counted + size - 1) // size
+        value, gradient = ops.fori_loop(0, num_blocks, add_block, sums)
     # What is added is 0; its gradient is the one computed.
     return value + ops.sum(gradient * (distances - fixed))
 

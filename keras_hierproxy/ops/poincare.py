@@ -23,6 +23,7 @@ def norm(x):
 
     Finite for all finite x: the largest entry is divided out before squaring.
     """
+    x = ops.convert_to_tensor(x)
     largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
     present = largest > 0
     largest = ops.where(present, largest, 1.0)
@@ -32,7 +33,7 @@ def norm(x):
 
 def clip_to_radius(x, radius):
     """Shortens vectors to `radius` at most, `x min(1, r / (|x| + 1e-5))`."""
-    return x * ops.minimum(1.0, radius / (norm(x) + 1e-5))
+    return ops.multiply(x, ops.minimum(1.0, radius / (norm(x) + 1e-5)))
 
 
 def exponential_map(x, curvature):
@@ -50,7 +51,7 @@ def exponential_map(x, curvature):
     # Nearer to the origin the factor is 1 in float32, and its gradient 0 / 0.
     away = length > 1e-6
     length = ops.where(away, length, 1.0)
-    points = x * ops.where(away, ops.tanh(length) / length, 1.0)
+    points = ops.multiply(x, ops.where(away, ops.tanh(length) / length, 1.0))
     size = norm(points)
     limit = (1 - MARGIN) / root
     beyond = size > limit
@@ -63,6 +64,7 @@ def riemannian_gradient(points, curvature):
     That is the inverse of the ball's metric: it turns a gradient by coordinates
     into the direction of steepest descent in the ball.
     """
+    points = ops.convert_to_tensor(points)
     fixed = ops.stop_gradient(points)
     conformal = 1.0 - curvature * ops.sum(ops.square(fixed), axis=-1, keepdims=True)
     return fixed + ops.square(conformal) / 4.0 * (points - fixed)
