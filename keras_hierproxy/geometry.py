@@ -143,7 +143,6 @@ class PoincareBall:
 
         Not to be applied twice: it would move the points.
         """
-        x = ops.convert_to_tensor(x)
         if self.clip_radius is not None:
             x = clip_to_radius(x, self.clip_radius)
         points = exponential_map(x, self.curvature)
@@ -188,27 +187,27 @@ class PoincareBall:
         return self._on_hyperboloid(queries, -1), self._on_hyperboloid(gallery, 1)
 
     def search_floor(self, queries, gallery, similarities):
-        """How low float32 inner products of rows may be that are as near as others.
+        """The least float32 inner products of rows that are as near as given ones.
 
-        Inner products of L numbers, rounded to float32 and added up in any order, err
-        by (L + 2) 2^-24 |x| |y| and, to first order, no more. Here |x| |y| is at most
-        2 a(x) a(y), and of rows y as near as z, by the triangle inequality,
-        `a(y) <= 2 a(x) cosh(sqrt(c) d(x, z))`: far outliers cost little.
+        Rounding x and y and adding up L products, in any order, errs by at most
+        `(L + 2) 2^-24 sum |x_i y_i|` to first order; here the sum is `2 a(x) a(y)` at
+        most. By the triangle inequality `a(y) <= 2 a(x) cosh(sqrt(c) d(x, y))`: near
+        rows are told apart well, however far from the origin others are.
 
         Args:
-            queries: float32 array `(n, d + 1)` of `search_vectors`.
-            gallery: float32 array `(m, d + 1)` of `search_vectors`.
-            similarities: float32 array `(n,)` of inner products with rows z.
+            queries: float32 array `(n, d + 1)`, of `search_vectors`.
+            gallery: float32 array `(m, d + 1)`, of `search_vectors`.
+            similarities: float32 array `(n,)`, of each query x with some row z.
 
         Returns:
-            Float64 array `(n,)`: no row y with `d(x, y) <= d(x, z)` has a lower one.
+            Float64 array `(n,)`: what rows y with `d(x, y) <= d(x, z)` have at least.
         """
-        # One more for what first order leaves out, and for float64's own rounding.
+        # One more for the higher orders, and for float64's own rounding.
         terms = queries.shape[1] + 3
-        error = 2 * terms / (2**24 - terms) * -queries[:, -1].astype("float64")
-        farthest = float(gallery[:, -1].max())
+        a, farthest = -queries[:, -1].astype("float64"), float(gallery[:, -1].max())
+        error = 2 * a * terms / (2**24 - terms)
         cosh = error * farthest - similarities
-        reach = np.minimum(farthest, -2 * queries[:, -1] * cosh)
+        reach = np.minimum(farthest, 2 * a * cosh)
         return similarities - 2 * error * reach
 
     def exact_distance(self, x, y):
@@ -240,11 +239,12 @@ class PoincareBall:
 
     def _gap(self, points):
         """`1 - c|x|^2` in float64: how far points `(..., d)` are from the boundary."""
-        squares = np.square(points, dtype="float64")
+        # C order: of a row the same sum to the last bit, whatever array it stands in.
+        squares = np.square(points, dtype="float64", order="C")
         return 1 - self.curvature * squares.sum(axis=-1)
 
     def _on_hyperboloid(self, points, sign):
-        """Rows `(b, sign * a)` of points `(n, d)`, in float32 without float64 copies."""
+        """Float32 rows `(b, sign * a)` of points `(n, d)`."""
         points = np.asarray(points)
         gap = self._gap(points)[:, None]
         vectors = np.empty((len(points), points.shape[1] + 1), "float32")

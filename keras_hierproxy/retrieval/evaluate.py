@@ -55,7 +55,8 @@ def evaluate(
         metrics: which to compute, any of "recall", "precision@1", "r_precision"
             and "map@r". By default all.
         geometry: where the embeddings live, by default `Sphere()`: cosine
-            similarity.
+            similarity. On a `PoincareBall` neighbours rank by hyperbolic distance,
+            exactly; see `knn`.
 
     Returns:
         Dictionary of floats `recall@1` (one per K), `precision@1`,
@@ -65,9 +66,10 @@ def evaluate(
         level.
 
     Raises:
-        ValueError: before the search, if embeddings hold NaN or infinity, if
-            labels are not integers or do not match the embeddings, if a K is
-            larger than the gallery, or if a metric is unknown.
+        ValueError: before the search, if embeddings hold NaN or infinity or lie
+            outside the geometry, if labels are not integers or do not match the
+            embeddings, if a K is larger than the gallery, or if a metric is
+            unknown.
 
     Example:
 

@@ -15,8 +15,8 @@ from keras_hierproxy.geometry import Sphere
 BLOCK_ROWS = 4096
 BLOCK_NEIGHBORS = 1 << 20
 
-# How many candidates a geometry that ranks anew in float64 takes per neighbour, and
-# how many of their coordinates at a time: few enough to stay in the cache.
+# Where float64 ranks anew: candidates to begin with, per neighbour, and coordinates
+# of theirs at a time, few enough to stay in the processor's cache.
 CANDIDATES = 4
 BLOCK_COORDINATES = 1 << 17
 
@@ -34,17 +34,17 @@ def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutabl
 
     The search is exact. On the sphere it ranks by float32 similarity, so that only
     similarities that differ by less than 1e-6 can change places. On the Poincare
-    ball it ranks by distance in float64: float32 similarities choose candidates,
-    four times `k` and, until no other row can be among the `k` best, twice as many.
-    Rows closer to each other than float32 can tell apart take longer, up to the time
-    of all distances in float64. Ties go by index, the smallest first, also where
-    they straddle rank `k`; identical gallery rows always tie.
+    ball it ranks by float64 distance: float32 chooses the candidates, four times `k`
+    at first, then twice as many until no other row can be among the `k` best. That
+    is soon, unless many more than `k` rows are too close for float32 to tell apart;
+    then it comes to measuring all of those. Ties go by index, the smallest first,
+    also where they straddle rank `k`; identical gallery rows always tie.
 
-    Queries are searched in blocks of at most 4,096 rows and 2^20 neighbours, or
-    candidates. Besides a float32 copy of the gallery and the result, that takes some
-    100 MB, whatever the sizes. Leave-one-out with fewer than 100 of them is searched
-    at once, in tiles of 2,000 x 2,000: it takes 12 bytes for each of them a row, and
-    two thirds of the time.
+    Queries are searched in blocks of at most 4,096 rows and 2^20 neighbours (on the
+    ball, candidates). Besides a float32 copy of the gallery and the result, that
+    takes some 100 MB, whatever the sizes. Leave-one-out with `k` below 100 (on the
+    ball, 25) is searched at once, in tiles of 2,000 x 2,000: it takes 12 `k` bytes a
+    row (on the ball, 48 `k`), and two thirds of the time.
 
     Args:
         queries: float array `(n, d)` of points of `geometry`. Memory-mapped
@@ -108,6 +108,7 @@ class NeighborSearch:
         self.geometry = geometry
         self.num_available = len(gallery) - int(self.leave_one_out)
         self.ranks_anew = geometry.exact_distance is not None
+        self.candidates = CANDIDATES if self.ranks_anew else 1
         if self.ranks_anew:
             geometry.check_points(self.queries, "queries")
         _, vectors = geometry.search_vectors(self.queries[:0], gallery)
@@ -151,16 +152,15 @@ class NeighborSearch:
         fetch = self._first_fetch(depths.max() + 1)
         if self.leave_one_out and fetch <= WITHIN_NEIGHBORS:
             self.found_within = self._search_within(int(min(fetch, len(self.vectors))))
-        per_neighbor = CANDIDATES if self.ranks_anew else 1
-        for rows, candidates in query_blocks(depths * per_neighbor):
-            k = candidates // per_neighbor
+        for rows, candidates in query_blocks(self.candidates * depths):
+            k = candidates // self.candidates
             if self.leave_one_out:
                 yield rows, *self._others(rows, k)
             else:
                 yield rows, *self._nearest(rows, k, self._first_fetch(k))
 
     def _first_fetch(self, k):
-        return CANDIDATES * k if self.ranks_anew else k + 1
+        return self.candidates * k + 1
 
     def _others(self, rows, k):
         indices, similarities = self._nearest(rows, k + 1, self._first_fetch(k + 1))
@@ -175,30 +175,33 @@ class NeighborSearch:
 
         faiss picks any of those that tie at the last place, so more places than
         needed are fetched, and where the tie reaches the last of them too, twice as
-        many. Where ranks come anew, all that float32 may confuse with rank `k` tie.
+        many. Where float64 ranks anew, all that float32 may have confused are tied.
         """
         fetch = min(fetch, len(self.vectors))
-        similarities, groups = self._fetch(rows, fetch)
-        last = similarities[:, -1]
-        counts, floor = self._take(k, similarities, groups)
-        if self.ranks_anew:
-            floor = self.geometry.search_floor(
-                self._query_vectors(rows), self.vectors, floor
-            )
-            similarities, groups = self._rank_anew(
-                rows, groups, similarities >= floor[:, None]
-            )
-            counts, _ = self._take(k, similarities, groups)
-        cut_off = np.flatnonzero(last >= floor)
-        indices, similarities = self._fan_out(groups, similarities, counts, k)
-        if fetch < len(self.vectors):
-            for block, deeper in query_blocks(np.full(len(cut_off), 2 * fetch)):
-                tied = cut_off[block]
-                indices[tied], similarities[tied] = self._nearest(rows[tied], k, deeper)
+        indices, similarities, cut_off = self._best_fetched(rows, k, fetch)
+        for block, deeper in query_blocks(np.full(len(cut_off), 2 * fetch)):
+            tied = cut_off[block]
+            indices[tied], similarities[tied] = self._nearest(rows[tied], k, deeper)
         return indices, similarities
 
-    def _take(self, k, similarities, groups):
-        """How many rows of every group can be among the `k` best, and the `k`-th's
+    def _best_fetched(self, rows, k, fetch):
+        """The `k` best of those fetched, and which queries need more fetched."""
+        similarities, groups = self._fetch(rows, fetch)
+        counts, floor = self._first_k(similarities, groups, k)
+        if self.ranks_anew:
+            vectors = self._query_vectors(rows), self.vectors
+            floor = self.geometry.search_floor(*vectors, floor)
+        cut_off = (similarities[:, -1] >= floor) & (fetch < len(self.vectors))
+        if self.ranks_anew:
+            needed = similarities >= floor[:, None]
+            needed[cut_off, k:] = False  # these come again: here any k will do
+            similarities, groups = self._rank_anew(rows, groups, needed)
+            counts, _ = self._first_k(similarities, groups, k)
+        indices, similarities = self._fan_out(groups, similarities, counts, k)
+        return indices, similarities, np.flatnonzero(cut_off)
+
+    def _first_k(self, similarities, groups, k):
+        """How many rows of each group may be among the first `k`, and the `k`-th's
         similarity."""
         counts = np.minimum(self.counts[groups], k)
         rank_k = (counts.cumsum(axis=1) >= k).argmax(axis=1)
@@ -207,7 +210,10 @@ class NeighborSearch:
         return counts, similarity_k
 
     def _rank_anew(self, rows, groups, needed):
-        """Negative float64 distances and groups, nearest first, the unneeded last."""
+        """Similarities, as negative float64 distances, and groups, nearest first.
+
+        Those of groups that are not `needed` are minus infinity.
+        """
         query, place = np.nonzero(needed)
         member = self.members[self.starts[groups[query, place]]]
         similarities = np.full(groups.shape, -np.inf)
@@ -218,7 +224,8 @@ class NeighborSearch:
                 self.queries[rows[query[pairs]]], self.gallery[member[pairs]]
             )
         order = np.argsort(-similarities, axis=1)
-        return tuple(np.take_along_axis(x, order, axis=1) for x in (similarities, groups))
+        similarities = np.take_along_axis(similarities, order, axis=1)
+        return similarities, np.take_along_axis(groups, order, axis=1)
 
     def _fetch(self, rows, fetch):
         """Similarities and groups of the `fetch` best groups, in any order of ties."""
