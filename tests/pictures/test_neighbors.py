@@ -3,30 +3,16 @@ import warnings
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from keras_hierproxy import pictures
 from keras_hierproxy.datasets import RetrievalDataset
+from keras_hierproxy.pictures.neighbors import NEAR, RIGHT, WRONG
 from keras_hierproxy.retrieval import knn
 
 pytestmark = pytest.mark.host
 
 NUM_CLASSES, PER_CLASS = 6, 5
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that are written, for a look at what is drawn in them."""
-    written = []
-    savefig = Figure.savefig
-
-    def record(figure, *args, **kwargs):
-        written.append(figure)
-        return savefig(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", record)
-    return written
 
 
 @pytest.fixture
@@ -90,11 +76,11 @@ def test_frames_and_marks_tell_right_near_and_wrong(
         for axes in neighbors:
             neighbor, its_parent = numbered.labels[row_of(numbered, axes)]
             verdict = (
-                (pictures.RIGHT, "✓")
+                (RIGHT, "✓")
                 if neighbor == label
-                else (pictures.NEAR, "~")
+                else (NEAR, "~")
                 if its_parent == parent
-                else (pictures.WRONG, "✗")
+                else (WRONG, "✗")
             )
             assert (frame(axes), axes.texts[0].get_text()) == verdict
             seen.add(verdict)
@@ -105,7 +91,7 @@ def test_half_of_the_queries_have_a_wrong_first_neighbor(
     figures, numbered, points, tmp_path
 ):
     grid = draw(figures, numbered, points, tmp_path / "n.png")
-    firsts = [frame(row[1]) == pictures.RIGHT for row in grid]
+    firsts = [frame(row[1]) == RIGHT for row in grid]
     assert len(firsts) == 6 and sum(firsts) == 3
     queries = [row_of(numbered, row[0]) for row in grid]
     assert len(set(queries)) == 6
@@ -114,7 +100,7 @@ def test_half_of_the_queries_have_a_wrong_first_neighbor(
 def test_without_mistakes_all_queries_are_right(figures, numbered, tmp_path):
     points = np.eye(NUM_CLASSES)[numbered.labels[:, 0]]
     grid = draw(figures, numbered, points, tmp_path / "n.png")
-    assert [frame(row[1]) for row in grid] == [pictures.RIGHT] * 6
+    assert [frame(row[1]) for row in grid] == [RIGHT] * 6
 
 
 def test_fewer_images_than_asked_for(figures, numbered, points, tmp_path):
@@ -153,39 +139,5 @@ def test_one_level_has_no_near_misses(figures, tmp_path):
     points = np.random.default_rng(0).normal(size=(8, 4))
     grid = draw(figures, data, points, tmp_path / "n.png")
     frames = {frame(axes) for axes in grid[:, 1:].flat}
-    assert frames == {pictures.RIGHT, pictures.WRONG}
+    assert frames == {RIGHT, WRONG}
     assert "~" not in figures[0].get_suptitle()
-
-
-def test_recall_has_a_panel_a_level_and_a_line_a_k(figures, tmp_path):
-    history = {
-        "loss": [3.0, 2.0, 1.0],
-        "val_recall@10": [0.6, 0.7, 0.9],
-        "val_recall@2": [0.1, 0.2, 0.3],
-        "val_level1_recall@1": [0.4, 0.5, 0.6],
-    }
-    path = tmp_path / "recall.png"
-    pictures.plot_recall(history, path, ("species", "genus", "not logged"))
-    assert path.read_bytes().startswith(PNG)
-    species, genus = figures[0].axes
-    assert (species.get_title(), genus.get_title()) == ("species", "genus")
-    drawn = {
-        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
-        for line in species.lines
-    }
-    epochs = [1, 2, 3]
-    assert drawn == {
-        "K = 2": (epochs, history["val_recall@2"]),
-        "K = 10": (epochs, history["val_recall@10"]),
-    }
-    assert list(genus.lines[0].get_ydata()) == history["val_level1_recall@1"]
-
-
-def test_another_prefix(figures, tmp_path):
-    pictures.plot_recall({"test_recall@1": [0.5]}, tmp_path / "r.png", prefix="test_")
-    assert len(figures[0].axes) == 1
-
-
-def test_a_history_without_recall_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must hold val_recall@K.*Received: loss"):
-        pictures.plot_recall({"loss": [1.0]}, tmp_path / "r.png")

@@ -1,0 +1,60 @@
+"""Recall over the epochs of a run."""
+
+import numpy as np
+
+_COLOR = "#1b7837"
+
+
+def plot_recall(history, path, level_names=("class",), prefix="val_"):
+    """Draws Recall@K after each epoch, a panel for each level of the labels.
+
+    Args:
+        history: dict of lists, as `fit(...).history`, with the names that
+            `khp.callbacks.RetrievalEvaluation` logs.
+        path: where to write the picture; its ending gives the format.
+        level_names: names of the levels, finest first.
+        prefix: that of the callback.
+
+    Raises:
+        ValueError: if the history holds no recall under these names.
+    """
+    from matplotlib.figure import Figure
+
+    levels = [
+        (title, _recalls(history, f"{prefix}level{level}_" if level else prefix))
+        for level, title in enumerate(level_names)
+    ]
+    levels = [(title, recalls) for title, recalls in levels if recalls]
+    if not levels:
+        raise ValueError(
+            f"The history must hold {prefix}recall@K, which "
+            f"`khp.callbacks.RetrievalEvaluation(..., prefix={prefix!r})` logs. "
+            f"Received: {', '.join(history) or 'nothing'}."
+        )
+    figure = Figure(figsize=(1 + 4 * len(levels), 3.4), layout="constrained")
+    for axes, (title, recalls) in zip(
+        figure.subplots(1, len(levels), sharey=True, squeeze=False)[0],
+        levels,
+        strict=True,
+    ):
+        for shade, (k, values) in zip(
+            np.linspace(1.0, 0.35, len(recalls)), recalls.items(), strict=True
+        ):
+            epochs = np.arange(1, len(values) + 1)
+            label = f"K = {k}"
+            axes.plot(epochs, values, "o-", ms=3, c=_COLOR, alpha=shade, label=label)
+        axes.set_title(title, parse_math=False)
+        axes.set(xlabel="epoch", ylabel=f"{prefix}recall@K", ylim=(0, 1.02))
+        axes.label_outer()
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, reverse=True)
+    figure.savefig(path, dpi=130)
+
+
+def _recalls(history, prefix):
+    """The lists of one level's Recall@K by K, ascending."""
+    start = f"{prefix}recall@"
+    ks = sorted(int(name[len(start) :]) for name in history if name.startswith(start))
+    return {k: history[f"{start}{k}"] for k in ks}
