@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from typer.main import get_command
 
 import hierproxy
 from keras_hierproxy import models, runs
+from keras_hierproxy.trees import Tree
 from tests.photos import write_photos
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -275,6 +277,102 @@ def test_what_cannot_be_evaluated_is_refused(refused, trained, shared_data, tmp_
         ),
     ):
         assert message in refused("evaluate", *arguments.split()), arguments
+
+
+def write_run(folder, photos, ready=True, **settings):
+    """A run whose model has a hierarchy, though not by training."""
+    settings = runs.Settings(data=str(photos), image_size=16, **settings)
+    embedder = runs.build_embedder(settings, runs.load_data(settings).train)
+    if ready:
+        embedder.proxies.refresh()
+    embedder.optimizer.build(embedder.trainable_variables)
+    folder.mkdir()
+    embedder.save(folder / "model.keras")
+    record = {"settings": dataclasses.asdict(settings)}
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def read_tree(folder, name):
+    """A tree of `tree.json` and all that is said of its nodes."""
+    arrays = json.loads((folder / "tree.json").read_text())[name]
+    tree = Tree(arrays["parents"], arrays["num_leaves"], arrays["ids"])
+    assert arrays["depth"] == tree.depth.tolist()
+    assert len(arrays["kinds"]) == len(tree)
+    return tree, arrays
+
+
+def test_tree_of_coarse_and_latent_proxies(call, photos):
+    run = Path("run")
+    write_run(run, photos, loss="hpl-hier", latent_proxies=8, level_sizes=[2])
+    before = set(run.iterdir())
+    code, stdout, _ = call("tree", run)
+    assert code == 0
+    pictures = ["dendrogram_proxies.png", "dendrogram_latent.png", "disk.png"]
+    paths = [run / name for name in ("tree.json", *pictures)]
+    assert stdout.endswith("".join(f"{path}\n" for path in paths))
+    assert set(run.iterdir()) == before | set(paths)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[1:])
+
+    # Five of the nine classes are for training, with four images each.
+    tree, arrays = read_tree(run, "proxies")
+    names = arrays["names"]
+    assert len(names) == 5 and set(names) <= set(CLASSES)
+    assert arrays["kinds"] == ["class"] * 5 + ["level1"] * 2 + ["root"]
+    sizes = sorted(tree.sizes()[5:7].tolist())
+    assert re.search(
+        rf"1 +│ level1 +│ +2 │ +{sizes[0]} │ +{sizes[0]} │ +{sizes[1]} │", stdout
+    )
+    tree, arrays = read_tree(run, "latent")
+    assert arrays["names"] == names
+    assert set(arrays["kinds"]) == {"class", "latent"}
+    assert arrays["radii"][tree.root] == min(arrays["radii"][5:])
+    tree, arrays = read_tree(run, "images")
+    assert tree.num_leaves == 20
+    assert sorted(arrays["names"]) == sorted(4 * names)
+    assert len(arrays["radii"]) == len(tree) and max(arrays["radii"]) < 1
+
+
+@once
+def test_tree_of_another_split_in_another_folder(call, photos):
+    write_run(Path("run"), photos, loss="hier", latent_proxies=8, ready=False)
+    code, stdout, _ = call("tree", "run", "--split", "test", "-o", "new/pictures")
+    assert code == 0 and "20 images" not in stdout and "8 images" in stdout
+    folder = Path("new/pictures")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"tree.json", "dendrogram.png", "disk.png"}
+    assert read_tree(folder, "latent")[0].num_leaves == 2
+    assert not Path("run/tree.json").exists()
+
+
+@once
+def test_tree_of_coarse_proxies_alone(call, photos):
+    write_run(Path("run"), photos, loss="hpl-taxonomy", ready=False)
+    assert call("tree", "run")[0] == 0
+    assert not Path("run/disk.png").exists()
+    assert Path("run/dendrogram.png").exists()
+    tree, arrays = read_tree(Path("run"), "proxies")
+    for kind in tree.children[tree.root]:
+        (name,) = {arrays["names"][c].split("/")[0] for c in tree.leaves(kind)}
+    _, _, stderr = call("tree", "run", "--split", "test")
+    assert "--split test goes with latent proxies" in stderr
+
+
+@once
+def test_what_has_no_tree_is_refused(refused, trained, photos):
+    write_run(Path("young"), photos, loss="hpl", ready=False)
+    write_run(Path("hpl"), photos, loss="hpl")
+    shutil.copytree(photos, "others")
+    shutil.copytree(photos / CLASSES[0], "others/bag/new")
+    record = json.loads(Path("hpl/run.json").read_text())
+    record["settings"]["data"] = "others"
+    Path("hpl/run.json").write_text(json.dumps(record))
+    for run, message in (
+        (trained, "has no hierarchy to draw: it was trained with --loss proxy-anchor"),
+        ("young", "came before the first in which one is learned. --loss hpl, hier"),
+        ("hpl", "'others/train' had 5 classes and has 6"),
+        (photos, "is not the folder of a run"),
+    ):
+        assert message in refused("tree", run)
 
 
 @once

@@ -142,7 +142,7 @@ def _draw_circles(axes, radii, sizes):
         axes.add_patch(Circle((0, 0), size, fill=False, ec="#cccccc", lw=0.8, zorder=0))
         axes.text(
             0, size + 0.025, f"{radius:.4g}", fontsize=7.5, color="#666666",
-            ha="center", va="center", zorder=5,
+            ha="center", va="center", zorder=2.5,
             bbox={"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.8},
         )  # fmt: skip
 

@@ -17,3 +17,5 @@ from keras_hierproxy.runs.run import new_run as new_run
 from keras_hierproxy.runs.run import resume_run as resume_run
 from keras_hierproxy.runs.settings import SETTINGS as SETTINGS
 from keras_hierproxy.runs.settings import Settings as Settings
+from keras_hierproxy.runs.tree import read_trees as read_trees
+from keras_hierproxy.runs.tree import write_trees as write_trees
