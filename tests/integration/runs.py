@@ -39,6 +39,17 @@ def embedding_model(num_classes=NUM_CLASSES, level_sizes=(5, 2), regularizer=Non
     return khp.models.EmbeddingModel(inputs, proxies(x))
 
 
+def hyperbolic_model():
+    """An uncompiled model of vectors on the Poincare ball, with latent proxies."""
+    ball = khp.geometry.PoincareBall()
+    inputs = keras.Input((12,))
+    x = keras.layers.Dense(8, name="embedding")(inputs)
+    x = khp.layers.ProjectToGeometry(ball, name="projection")(x)
+    x = khp.layers.HierProxies(NUM_CLASSES, (5, 2), name="proxies")(x)
+    outputs = khp.layers.LatentHierarchy(16, ball, name="latent")(x)
+    return khp.models.EmbeddingModel(inputs, outputs)
+
+
 def image_embedder():
     """An uncompiled embedder of images, with a learned hierarchy of two levels."""
     return khp.models.ImageEmbedder(
@@ -48,12 +59,15 @@ def image_embedder():
 
 def compiled(model):
     """The model with a rate for each group, a schedule, a warm-up and two losses."""
+    second = khp.losses.MultiSimilarityLoss()
+    if any(layer.name == "latent" for layer in model.layers):
+        second = khp.losses.HIERLoss(num_neighbors=5, triplets_per_anchor=10)
     schedule = keras.optimizers.schedules.CosineDecay(1.0, decay_steps=30)
     model.compile(
         khp.optimizers.grouped(
             model, backbone=1e-2, head=1e-2, schedule=schedule, warmup_steps=2
         ),
-        loss=khp.losses.HierProxyLoss() + 0.5 * khp.losses.MultiSimilarityLoss(),
+        loss=khp.losses.HierProxyLoss() + 0.5 * second,
     )
     return model
 
@@ -92,10 +106,11 @@ def fit_images(model, epochs, callbacks=(), **options):
 def state(model):
     """All numbers of a model and its optimizer, a dict of arrays.
 
-    By position: names are numbered by how many layers a process has made.
+    By position: names are numbered by how many layers a process has made. With the
+    states of seed generators, which Keras does not count among the weights.
     """
     variables = {
-        **{f"model {i}": v for i, v in enumerate(model.weights)},
+        **{f"model {i}": v for i, v in enumerate(model.variables)},
         **{f"optimizer {i}": v for i, v in enumerate(model.optimizer.variables)},
     }
     return {name: keras.ops.convert_to_numpy(v) for name, v in variables.items()}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.fresh import finish, start
 
-RUNS = ("vectors", "images")
+RUNS = ("vectors", "hyperbolic", "images")
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from tests.integration import runs
 EPOCHS = 6
 RUNS = {
     "vectors": (runs.embedding_model, runs.fit_vectors),
+    "hyperbolic": (runs.hyperbolic_model, runs.fit_vectors),
     "images": (runs.image_embedder, runs.fit_images),
 }
 
