@@ -271,7 +271,8 @@ class PoincareBall:
         return hash((PoincareBall, *self.get_config().values()))
 
     def __repr__(self):
-        return f"PoincareBall({self.curvature}, clip_radius={self.clip_radius})"
+        plain = "" if self.riemannian else ", riemannian=False"
+        return f"PoincareBall({self.curvature}, clip_radius={self.clip_radius}{plain})"
 
 
 def _positive(name, value):
