@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.geometry import PoincareBall, Sphere
 from tests.gradients import value_and_gradients
 
 SPHERE = Sphere()
@@ -76,3 +76,59 @@ def test_equality_and_serialization():
     again = keras.saving.deserialize_keras_object(config)
     assert again == SPHERE and hash(again) == hash(SPHERE)
     assert SPHERE != "Sphere()" and repr(SPHERE) == "Sphere()"
+
+
+# The ball. Its formulas are tested in ops/test_poincare.py and against golden arrays in
+# losses/test_hier_golden.py, its search in retrieval/test_knn_on_ball.py.
+
+
+def test_points_of_the_ball():
+    ball = PoincareBall(0.5, 1.2)
+    norms = np.linalg.norm(to_numpy(ball.project(X)), axis=1)
+    root = 0.5**0.5
+    clipped = np.minimum(np.linalg.norm(X, axis=1), 1.2)
+    np.testing.assert_allclose(norms, np.tanh(root * clipped) / root, rtol=1e-4)
+    further = to_numpy(PoincareBall(0.5, None).project(X))
+    further = np.linalg.norm(further, axis=1)
+    beyond = np.linalg.norm(X, axis=1) > 1.21
+    assert beyond.any() and ((further > norms + 1e-3) == beyond).all()
+    np.testing.assert_array_equal(to_numpy(ball.project(0 * X)), 0 * X)
+
+
+def test_search_vectors_give_the_hyperbolic_cosine():
+    ball = PoincareBall(0.5, 1.2)
+    x, y = to_numpy(ball.project(X)), to_numpy(ball.project(Y))
+    queries, gallery = ball.search_vectors(x, y)
+    distances = to_numpy(ball.pairwise_distance(x, y))
+    np.testing.assert_allclose(
+        queries @ gallery.T, -np.cosh(0.5**0.5 * distances), rtol=1e-5
+    )
+
+
+def test_vectors_that_were_not_projected_are_refused():
+    ball = PoincareBall(1.0)
+    inside = 0.1 * X
+    with pytest.raises(ValueError, match="gallery must be points inside the ball"):
+        ball.search_vectors(inside, 10 * X)
+    with pytest.raises(
+        ValueError, match="1 of 7 rows outside, the first of them row 3"
+    ):
+        inside[3] *= 1e3
+        ball.search_vectors(inside, inside[:3])
+
+
+@pytest.mark.parametrize("value", [0, -0.1, float("inf"), True, "0.1"])
+@pytest.mark.parametrize("name", ["curvature", "clip_radius"])
+def test_bad_arguments_of_the_ball(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive number"):
+        PoincareBall(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "ball", [PoincareBall(), PoincareBall(1.0, None), PoincareBall(riemannian=False)]
+)
+def test_equality_and_serialization_of_the_ball(ball):
+    config = keras.saving.serialize_keras_object(ball)
+    again = keras.saving.deserialize_keras_object(config)
+    assert again == ball and hash(again) == hash(ball) and repr(again) == repr(ball)
+    assert ball not in (Sphere(), PoincareBall(0.2))
