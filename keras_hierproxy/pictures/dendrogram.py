@@ -35,7 +35,7 @@ def plot_dendrogram(
         names: sequence of strings, by leaf.
         path: where to write the picture; its ending gives the format.
         groups: int array `(num_leaves,)`, the super-class of each class, which colours
-            it; the nine largest have a colour each. By default one for all.
+            it; the eight largest have a colour each. By default one for all.
         group_names: sequence of strings, by super-class.
         group_title: str, what a super-class is called.
         title: str.
@@ -102,4 +102,8 @@ def _lines(tree, levels, positions):
 
 
 def _shortened(name):
-    return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
+    """Without its middle, if it is long: of a path both ends tell most."""
+    if len(name) <= _NAME_LENGTH:
+        return name
+    start = _NAME_LENGTH // 3
+    return f"{name[:start]}…{name[start + 1 - _NAME_LENGTH :]}"

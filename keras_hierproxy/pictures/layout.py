@@ -2,10 +2,11 @@
 
 import numpy as np
 
-# Paul Tol's "muted" scheme: safe for the colour-blind, on white.
+# Paul Tol's "muted" scheme, safe for the colour-blind, without its olive, which is
+# near to sand in thin lines.
 PALETTE = (
-    "#332288", "#cc6677", "#117733", "#88ccee", "#882255",
-    "#ddcc77", "#44aa99", "#aa4499", "#999933",
+    "#332288", "#cc6677", "#117733", "#88ccee",
+    "#882255", "#ddcc77", "#44aa99", "#aa4499",
 )  # fmt: skip
 OTHER = "#bbbbbb"
 # Branches of several colours, and all that is written.
@@ -15,7 +16,7 @@ FONTS = ["DejaVu Sans", "DejaVu Serif"]
 
 
 def color_groups(groups, names):
-    """Colours for groups of leaves, the largest first; a grey for those too many.
+    """Colours for groups of leaves; a grey for the smallest of too many.
 
     Args:
         groups: int array `(n,)`, the group of each leaf, or None for no groups.
@@ -30,13 +31,14 @@ def color_groups(groups, names):
     counts = np.bincount(groups, minlength=len(names))
     largest = np.argsort(-counts, kind="stable")
     largest = largest[counts[largest] > 0]
-    num_colors = len(PALETTE)
-    ranks = np.full(len(names), num_colors)
-    ranks[largest[:num_colors]] = np.arange(min(num_colors, len(largest)))
-    legend = [str(names[group]) for group in largest[:num_colors]]
-    if len(largest) > num_colors:
-        legend.append(f"other ({len(largest) - num_colors})")
-    return ranks[groups], [*PALETTE[: len(largest)], OTHER], legend
+    # In the order of their names, so that two pictures of a run agree.
+    shown = np.sort(largest[: len(PALETTE)])
+    ranks = np.full(len(names), len(shown))
+    ranks[shown] = np.arange(len(shown))
+    legend = [str(names[group]) for group in shown]
+    if len(largest) > len(shown):
+        legend.append(f"other ({len(largest) - len(shown)})")
+    return ranks[groups], [*PALETTE[: len(shown)], OTHER], legend
 
 
 def arrange(tree, ranks=None):

@@ -38,7 +38,7 @@ def plot_poincare_disk(
             share of the ball's radius, `sqrt(curvature) * norm`.
         path: where to write the picture; its ending gives the format.
         groups: int array `(num_leaves,)`, the super-class of each point, which colours
-            it; the nine largest have a colour each. By default one for all.
+            it; the eight largest have a colour each. By default one for all.
         group_names: sequence of strings, by super-class.
         group_title: str, what a super-class is called.
         title: str.

@@ -125,22 +125,22 @@ def test_colors_are_super_classes(draw):
     drawn = draw(
         TREE, RADII, np.array([2, 0, 2, 0, 2, 1]), ["cat", "dog", "oak"], "kin"
     )
-    assert drawn.legend == ["oak", "cat", "dog"]
-    oak, cat, dog = PALETTE[:3]
+    assert drawn.legend == ["cat", "dog", "oak"]
+    cat, dog, oak = PALETTE[:3]
     assert drawn.colors == [oak, cat, oak, cat, oak, dog]
     assert draw(TREE, RADII).legend == []
 
 
-def test_the_nine_largest_super_classes_have_a_color(draw):
-    sizes = [*range(3, 12), 2, 1, 0]
-    groups = np.repeat(np.arange(12), sizes)
+def test_the_eight_largest_super_classes_have_a_color(draw):
+    sizes = [2, *range(3, 11), 1, 0]
+    groups = np.repeat(np.arange(11), sizes)
     tree = Tree([len(groups)] * len(groups) + [-1], len(groups))
     radii = np.linspace(0.9, 0.1, len(tree))
-    drawn = draw(tree, radii, groups, [f"group {i}" for i in range(12)])
-    assert drawn.legend == [f"group {i}" for i in range(8, -1, -1)] + ["other (2)"]
-    assert drawn.colors[-3:] == [OTHER] * 3
-    assert drawn.colors[0] == PALETTE[8] and drawn.colors[-4] == PALETTE[0]
-    assert len({*PALETTE, OTHER, MIXED}) == 11
+    drawn = draw(tree, radii, groups, [f"group {i}" for i in range(11)])
+    assert drawn.legend == [f"group {i}" for i in range(1, 9)] + ["other (2)"]
+    assert [*drawn.colors[:2], drawn.colors[-1]] == [OTHER] * 3
+    assert drawn.colors[2] == PALETTE[0] and drawn.colors[-2] == PALETTE[7]
+    assert len({*PALETTE, OTHER, MIXED}) == 10
 
 
 def test_of_many_points_a_thousand_are_drawn(draw):
