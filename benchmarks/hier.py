@@ -28,21 +28,21 @@ CAPS = (None, 8192, 4096, 1024, 256)
 REPETITIONS = 40
 
 
-def arrays(late):
+def arrays(late, num_latents):
     """Embeddings and latent proxies before the map to the ball, and labels."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(BATCH // 2), 2)
     vectors = rng.normal(size=(BATCH, DIMENSION))
-    latents = rng.normal(size=(LATENTS, DIMENSION))
+    latents = rng.normal(size=(num_latents, DIMENSION))
     if late:
-        centers = rng.normal(size=(LATENTS // 16, DIMENSION))
+        centers = rng.normal(size=(num_latents // 16, DIMENSION))
         latents = np.repeat(centers, 16, 0) + 0.3 * latents
         vectors = centers[labels % len(centers)] + 0.5 * vectors
     latents *= 0.9 * CLIP_RADIUS / math.sqrt(DIMENSION)
     return vectors.astype("float32"), latents.astype("float32"), labels
 
 
-def peer_step(late):
+def peer_step(late, num_latents=LATENTS):
     import torch
     from torch.nn import functional
 
@@ -100,7 +100,7 @@ def peer_step(late):
 
     np.random.seed(0)
     torch.manual_seed(0)
-    vectors, latents, labels = arrays(late)
+    vectors, latents, labels = arrays(late, num_latents)
     points = to_ball(torch.tensor(vectors)).requires_grad_()
     latents = torch.tensor(latents, requires_grad=True)
     same = torch.tensor(labels[:, None] == labels[None, :])
@@ -124,16 +124,16 @@ def averaged(step):
     return lambda: first.pop() if first else step()
 
 
-def our_step(late, max_triplets=None, gradients=False):
+def our_step(late, num_latents=LATENTS, max_triplets=None, gradients=False):
     """A forward and backward pass on the backend of this process."""
     import keras
 
     import keras_hierproxy as khp
 
     keras.utils.set_random_seed(0)
-    vectors, latents, labels = arrays(late)
+    vectors, latents, labels = arrays(late, num_latents)
     ball = khp.geometry.PoincareBall(CURVATURE, CLIP_RADIUS, riemannian=False)
-    layer = khp.layers.LatentHierarchy(LATENTS, geometry=ball)
+    layer = khp.layers.LatentHierarchy(num_latents, geometry=ball)
     layer.build(vectors.shape)
     layer.proxies.assign(latents)
     points = keras.ops.convert_to_tensor(ball.project(vectors))
@@ -196,21 +196,25 @@ def tensorflow_step(criterion, points, labels, layer):
     return lambda: value_and_gradients(points)
 
 
-def added_megabytes(builder, *arguments):
-    """What a few passes add to the peak memory of this process."""
-    import keras
+def added_megabytes(builder, late):
+    """What a few passes add to the peak memory of this process.
 
-    keras.ops.matmul(np.ones((2000, 2000)), np.ones((2000, 2000)))  # thread pools
-    before = peak_megabytes()
-    step = builder(*arguments)
-    for _ in range(3):
-        step()
-    return peak_megabytes() - before
+    That of the same step with few latent proxies: imports and compilers are there.
+    """
+
+    def run(num_latents):
+        step = builder(late, num_latents)
+        for _ in range(4):
+            step()
+        return peak_megabytes()
+
+    before = run(32)
+    return run(LATENTS) - before
 
 
 def gradient_noise(late, max_triplets):
     """`|g - E g| / |E g|`, g the gradient by the latent proxies."""
-    step = our_step(late, max_triplets, gradients=True)
+    step = our_step(late, max_triplets=max_triplets, gradients=True)
     draws = np.stack([np.asarray(step()[2]).ravel() for _ in range(REPETITIONS)])
     mean = draws.mean(0)
     signal = np.square(mean).sum() - draws.var(0, ddof=1).sum() / REPETITIONS
@@ -253,7 +257,7 @@ def main():
         print("\n| `max_triplets` |", " | ".join(BARS), "| noise of the gradient |")
         print("|---|" + "---|" * len(BARS) + "---|")
         for cap in CAPS:
-            capped = {name: (our_step, args.late, cap) for name in BARS}
+            capped = {name: (our_step, args.late, LATENTS, cap) for name in BARS}
             seconds = compare(processes, capped, args.rounds, tolerance=0.2)
             noise = processes["jax"].submit(gradient_noise, args.late, cap).result()
             cells = [f"{each * 1e3:.0f} ms" for each in seconds.values()]
