@@ -261,9 +261,7 @@ def test_validation_and_prediction_do_not_change_what_training_draws():
                 model.predict(tiny.INPUTS, verbose=0)
                 model.embed(tiny.INPUTS)
             data = (tiny.INPUTS, tiny.LABELS) if look else None
-            tiny.fit(
-                model, initial_epoch=epoch, epochs=epoch + 1, validation_data=data
-            )
+            tiny.fit(model, initial_epoch=epoch, epochs=epoch + 1, validation_data=data)
         state = model.get_layer("latent").seed_generator.state
         return latents(model), keras.ops.convert_to_numpy(state)
 
