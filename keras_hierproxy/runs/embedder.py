@@ -45,18 +45,15 @@ def build_embedder(settings, train):
     if settings.preset is None:
         backbone = conv4(train.images.shape[1:])
         embedder = ImageEmbedder(backbone, **options)
-        rates = 1e-3, 1e-3
+        rates = {"backbone": 1e-3, "head": 1e-3, "latent": 1e-2}
     else:
         embedder = ImageEmbedder.from_preset(settings.preset, **options)
-        rates = 1e-5, 1e-4
+        rates = {"backbone": 1e-5, "head": 1e-4, "latent": 5e-4}
     check_images(train, embedder)
     if settings.learning_rate is not None:
-        rates = settings.learning_rate, settings.learning_rate
+        rates |= dict.fromkeys(("backbone", "head"), settings.learning_rate)
     optimizer = optimizers.grouped(
-        embedder,
-        backbone=rates[0],
-        head=rates[1],
-        proxies=settings.proxy_learning_rate,
+        embedder, proxies=settings.proxy_learning_rate, **rates
     )
     embedder.compile(optimizer, loss=_loss(settings, geometry))
     return embedder
