@@ -165,7 +165,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--latent-rate", type=float, default=5e-4)
+    parser.add_argument("--latent-rate", type=float, default=1e-2)
     parser.add_argument("--hier-weight", type=float, default=0.5)
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     args = parser.parse_args()
