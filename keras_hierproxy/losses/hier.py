@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_hierproxy.layers.latent_hierarchy import LatentHierarchy
+from keras_hierproxy.layers.proxies import _positive_int
 from keras_hierproxy.losses.base import BoundLoss
 from keras_hierproxy.ops import (
     MASKED,
@@ -83,22 +84,18 @@ class HIERLoss(BoundLoss):
         name="hier_loss",
     ):
         super().__init__(proxies, name)
-        counts = {"triplets_per_anchor": triplets_per_anchor}
-        counts |= {"num_neighbors": num_neighbors}
-        counts |= {} if max_triplets is None else {"max_triplets": max_triplets}
-        for argument, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{argument}` must be a positive int. Received: {value!r}."
-                )
         if not temperature > 0:
             raise ValueError(
                 f"`temperature` must be positive. Received: {temperature!r}."
             )
         self.margin = margin
         self.temperature = temperature
-        self.num_neighbors = num_neighbors
-        self.triplets_per_anchor = triplets_per_anchor
+        self.num_neighbors = _positive_int("num_neighbors", num_neighbors)
+        self.triplets_per_anchor = _positive_int(
+            "triplets_per_anchor", triplets_per_anchor
+        )
+        if max_triplets is not None:
+            max_triplets = _positive_int("max_triplets", max_triplets)
         self.max_triplets = max_triplets
 
     @property
