@@ -417,3 +417,11 @@ def test_level_sizes_are_for_hpl(data):
         runs.build_embedder(runs.Settings(loss="cosface", level_sizes=[3]), data.train)
     embedder = runs.build_embedder(runs.Settings(level_sizes=[3, 2]), data.train)
     assert embedder.proxies.level_sizes == (3, 2)
+
+
+@once
+def test_evaluation_measures_in_the_embedders_geometry(data, monkeypatch):
+    monkeypatch.setattr(retrieval, "evaluate", lambda *_, geometry, **__: geometry)
+    for loss, geometry in (("hyp", PoincareBall()), ("sup-con", Sphere())):
+        embedder = runs.build_embedder(runs.Settings(loss=loss), data.train)
+        assert runs.evaluate_split(embedder, data.test) == geometry
