@@ -141,9 +141,9 @@ def test_noise_that_decides():
     assert measure(distances, triplets, noise)[0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("block", [1000 * 9, 1 << 19])
+@pytest.mark.parametrize("block", [100 * 9, 1 << 19])
 def test_drawn_noise_gives_the_same_expectation(block, monkeypatch):
-    """As NumPy's Gumbel noise, within four standard errors; blocks share none."""
+    """As NumPy's Gumbel noise; were blocks to share theirs, it would be noisier."""
     monkeypatch.setattr(lca_triplets, "BLOCK", block)
     distances, triplets, _ = case(triplets=4)
     triplets = np.tile(triplets, (1000, 1))
@@ -157,7 +157,7 @@ def test_drawn_noise_gives_the_same_expectation(block, monkeypatch):
             MARGIN,
             TEMPERATURE,
         )
-        for _ in range(3)
+        for _ in range(4)
     ]
     ours = [float(ops.convert_to_numpy(value)) for value in ours]
     one_by_one = [
@@ -166,9 +166,9 @@ def test_drawn_noise_gives_the_same_expectation(block, monkeypatch):
     ]
     error = np.std(one_by_one) / np.sqrt(4000)
     assert error < 0.05 * np.mean(one_by_one)
-    for value in ours:
-        assert abs(value - np.mean(one_by_one)) < 4 * np.sqrt(2) * error
-    assert len(set(ours)) == 3
+    errors = (np.array(ours) - np.mean(one_by_one)) / error
+    assert np.sqrt(np.mean(errors**2)) < 2.5
+    assert len(set(ours)) == 4
 
 
 def test_blocks_draw_noise_of_their_own():
