@@ -505,6 +505,9 @@ def _print_tree(learned):
     for depth, (kind, *numbers) in enumerate(learned.levels()):
         table.add_row(str(depth), kind, *(f"{number:,}" for number in numbers))
     console.print(table)
+    inner = learned.kinds[learned.tree.num_leaves :]
+    if "latent" in inner:
+        console.print(f"{inner.count('latent')} latent proxies have {leaf} under them.")
 
 
 def _print_metrics(data, columns):

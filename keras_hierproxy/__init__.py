@@ -31,6 +31,10 @@ from keras_hierproxy import trees as trees
 __version__ = "0.1.0"
 
 
+def __dir__():
+    return [*globals(), "datasets"]
+
+
 def __getattr__(name):
     # Data sets are for those who use ours; nothing in them is saved in a model.
     if name == "datasets":

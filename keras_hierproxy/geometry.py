@@ -112,8 +112,11 @@ class PoincareBall:
 
     Clipping is from Guo et al., "Clipped Hyperbolic Classifiers Are Super-Hyperbolic
     Classifiers", CVPR 2022: without it points drift to the boundary, where gradients
-    vanish. Ermolov et al., "Hyperbolic Vision Transformers" (CVPR 2022), and HIER
-    (CVPR 2023) train in this space.
+    vanish. With it, embeddings that are trained for long all end at the clipping
+    radius, the shell on which distances rank as cosines do; latent proxies do not.
+
+    Ermolov et al., "Hyperbolic Vision Transformers" (CVPR 2022), and HIER (CVPR 2023)
+    train in this space.
 
     Args:
         curvature: float, c > 0; 0.1 as in those two. The ball's radius is
@@ -273,6 +276,18 @@ class PoincareBall:
     def __repr__(self):
         plain = "" if self.riemannian else ", riemannian=False"
         return f"PoincareBall({self.curvature}, clip_radius={self.clip_radius}{plain})"
+
+
+def check_geometry(geometry):
+    """Returns a geometry, by default the sphere, or raises a `ValueError`."""
+    if geometry is None:
+        return Sphere()
+    if isinstance(geometry, type) or not hasattr(geometry, "pairwise_distance"):
+        raise ValueError(
+            "`geometry` must be `khp.geometry.Sphere()` or "
+            f"`khp.geometry.PoincareBall()`. Received: {geometry!r}."
+        )
+    return geometry
 
 
 def _positive(name, value):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_hierproxy as khp
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from tests.gradients import value_and_gradients
 
@@ -132,3 +133,17 @@ def test_equality_and_serialization_of_the_ball(ball):
     again = keras.saving.deserialize_keras_object(config)
     assert again == ball and hash(again) == hash(ball) and repr(again) == repr(ball)
     assert ball not in (Sphere(), PoincareBall(0.2))
+
+
+@pytest.mark.parametrize("geometry", ["ball", PoincareBall, 3])
+def test_what_is_no_geometry_is_refused_at_once(geometry):
+    points = unit(X)
+    for use in (
+        lambda: khp.layers.ProjectToGeometry(geometry),
+        lambda: khp.layers.LatentHierarchy(geometry=geometry),
+        lambda: khp.losses.SupConLoss(geometry=geometry),
+        lambda: khp.retrieval.knn(points, k=1, geometry=geometry),
+        lambda: khp.models.ImageEmbedder(khp.models.conv4(), geometry=geometry),
+    ):
+        with pytest.raises(ValueError, match="`geometry` must be .*PoincareBall()"):
+            use()

@@ -39,6 +39,6 @@ def test_levels():
     learned = LearnedTree("a tree", tree, kinds, [], {})
     assert list(learned.levels()) == [
         ("root", 1, 6, 6, 6),
-        ("latent", 2, 2, 2, 4),
+        ("latent", 2, 2, 3, 4),
         ("latent", 1, 3, 3, 3),
     ]

@@ -412,9 +412,10 @@ def test_hpl_taxonomy_needs_two_levels(data):
 
 
 @once
-def test_level_sizes_are_for_hpl(data):
-    with pytest.raises(ValueError, match="--level-sizes goes with --loss hpl"):
-        runs.build_embedder(runs.Settings(loss="cosface", level_sizes=[3]), data.train)
+def test_options_that_go_with_some_losses_only(data):
+    for option in ({"level_sizes": [3]}, {"latent_proxies": 8}, {"max_triplets": 9}):
+        with pytest.raises(ValueError, match="goes with --loss h.*--loss cosface"):
+            runs.Settings(loss="cosface", **option)
     embedder = runs.build_embedder(runs.Settings(level_sizes=[3, 2]), data.train)
     assert embedder.proxies.level_sizes == (3, 2)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hierproxy.geometry import PoincareBall
+from keras_hierproxy.geometry import PoincareBall, check_geometry
 from keras_hierproxy.layers.proxies import _positive_int
 from keras_hierproxy.retrieval import knn
 from keras_hierproxy.trees import Tree, pruned
@@ -54,7 +54,7 @@ class LatentHierarchy(keras.layers.Layer):
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
         self.num_proxies = _positive_int("num_proxies", num_proxies)
-        self.geometry = PoincareBall() if geometry is None else geometry
+        self.geometry = check_geometry(geometry or PoincareBall())
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._evaluating = False
@@ -119,6 +119,11 @@ class LatentHierarchy(keras.layers.Layer):
                 "Latent proxies are a tree by their distance from the origin, which "
                 f"is one and the same on {self.geometry}. Received: layer "
                 f"{self.name!r}; train with `geometry=khp.geometry.PoincareBall()`."
+            )
+        if not self.built:
+            raise ValueError(
+                f"Layer {self.name!r} has no latent proxies yet. Call it on embeddings "
+                "first, or build the model."
             )
         latents = ops.convert_to_numpy(self.points())
         parents = _nearest_inner(latents, self.geometry)

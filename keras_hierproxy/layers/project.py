@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.geometry import Sphere, check_geometry
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -28,7 +28,7 @@ class ProjectToGeometry(keras.layers.Layer):
     def __init__(self, geometry=None, name=None, **kwargs):
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
-        self.geometry = Sphere() if geometry is None else geometry
+        self.geometry = check_geometry(geometry)
 
     def call(self, x):
         return self.geometry.project(x)

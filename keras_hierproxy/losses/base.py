@@ -116,6 +116,12 @@ class BoundLoss(EmbeddingLoss):
                 "`khp.models.EmbeddingModel`, whose `compile` binds it."
             )
         self.check_layer(self.proxies)
+        if not self.proxies.built:
+            raise ValueError(
+                f"{type(self).__name__} reads the proxies of layer "
+                f"{self.proxies.name!r}, which has none yet: call it on embeddings "
+                "first."
+            )
         return self.proxies
 
 

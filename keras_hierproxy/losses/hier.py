@@ -41,9 +41,11 @@ class HIERLoss(BoundLoss):
     Regularization", CVPR 2023 (arXiv 2212.14258). Defaults are those of the
     published runs; there the loss weighs 0.5 beside Proxy-Anchor.
 
-    A term is 0 where no point has two related ones and one that is not, and the loss
-    is 0 for a batch of one, in which nothing is related. What is drawn depends on the
-    layer's seed and on how many training steps there were, not on validations.
+    The published runs draw two images of a class into a batch:
+    `batches(sampler="balanced", images_per_class=2)`. A term is 0 where no point has
+    two related ones and one that is not, and the loss is 0 for a batch of one, in
+    which nothing is related. What is drawn depends on the layer's seed and on how many
+    training steps there were, not on validations.
 
     Args:
         margin: float, m, in units of distance.

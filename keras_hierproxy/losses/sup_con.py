@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.losses.base import EmbeddingLoss
 from keras_hierproxy.ops import (
     log_weights,
@@ -31,7 +31,8 @@ class SupConLoss(EmbeddingLoss):
 
     Args:
         temperature: float; 0.1 as in the first paper, 0.2 in the second.
-        geometry: where embeddings live, `khp.geometry.Sphere()` by default. They
+        geometry: where distances are measured, `khp.geometry.Sphere()` by default,
+            by angle, also where the model's embeddings live on the ball. They
             are projected to the sphere here; on another geometry they must be
             points already.
         name: str, the name in logs.
@@ -46,7 +47,7 @@ class SupConLoss(EmbeddingLoss):
     def __init__(self, temperature=0.1, geometry=None, name="sup_con_loss"):
         super().__init__(name)
         self.temperature = temperature
-        self.geometry = Sphere() if geometry is None else geometry
+        self.geometry = check_geometry(geometry)
 
     @property
     def required_geometry(self):

@@ -13,7 +13,7 @@ from keras_hub.src.utils.preset_utils import (
     load_json,
 )
 
-from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.layers import (
     GeneralizedMeanPooling2D,
     HierProxies,
@@ -93,7 +93,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         self.preprocessor = preprocessor
         self.embedding_dim = embedding_dim
         self.pooling = pooling
-        geometry = Sphere() if geometry is None else geometry
+        geometry = check_geometry(geometry)
         self.proxies = _resolve_proxies(proxies, num_classes)
         self.latent = _resolve_latent(latent, geometry)
         self.num_classes = None if self.proxies is None else self.proxies.num_classes

@@ -55,6 +55,8 @@ def plot_dendrogram(
         ranks = None if ranks is None else ranks[classes]
         positions, pure = arrange(tree, ranks)
         title += f"\n{CHOSEN_CLASSES} of {total:,} classes, evenly along the tree"
+    if group_title is not None:
+        title += f"\nleaves of one node are sorted by {group_title}"
 
     figure = Figure(figsize=(7.5, 1.6 + _ROW * tree.num_leaves), layout="constrained")
     axes = figure.add_subplot()

@@ -152,7 +152,7 @@ def _caption(tree, total, radii, sizes):
     lines = [
         f"{some}{total:,} points (dots) under {len(tree) - tree.num_leaves} latent "
         "proxies (rings).",
-        "Radius: the learned distance from the origin, as a share of the ball's radius;"
+        "Radius: the true distance from the origin, as a share of the ball's radius;"
         f" from {radii[0]:.4g} at the centre to {radii[-1]:.4g} at the rim.",
         "Angle: the order of the tree, not a distance.",
     ]

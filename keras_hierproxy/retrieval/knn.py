@@ -8,7 +8,7 @@ not with their square.
 
 import numpy as np
 
-from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.geometry import Sphere, check_geometry
 
 # What one block of queries may hold: rows, and neighbours (rows * k). The second
 # bounds the working memory to some 100 MB however deep the ranking goes.
@@ -105,7 +105,7 @@ class NeighborSearch:
                 f"shape {gallery.shape}. Embed both with the same model."
             )
         self.gallery = gallery
-        self.geometry = geometry
+        self.geometry = check_geometry(geometry)
         self.num_available = len(gallery) - int(self.leave_one_out)
         self.ranks_anew = geometry.exact_distance is not None
         self.candidates = CANDIDATES if self.ranks_anew else 1

@@ -85,21 +85,10 @@ def check_images(data, embedder):
 def _latent(settings, geometry):
     if settings.loss in _WITH_HIER:
         return LatentHierarchy(settings.latent_proxies or 512, geometry, name="latent")
-    for option in ("latent_proxies", "max_triplets"):
-        if getattr(settings, option) is not None:
-            raise ValueError(
-                f"--{option.replace('_', '-')} goes with --loss hier or hpl-hier. "
-                f"Received: --loss {settings.loss}."
-            )
     return None
 
 
 def _proxies(settings, train):
-    if settings.level_sizes and settings.loss not in ("hpl", "hpl-hier"):
-        raise ValueError(
-            "--level-sizes goes with --loss hpl or hpl-hier. Received: --loss "
-            f"{settings.loss}."
-        )
     if settings.loss == "hpl-taxonomy":
         if train.num_levels < 2:
             raise ValueError(

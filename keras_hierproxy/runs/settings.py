@@ -4,6 +4,12 @@ import dataclasses
 import os
 
 DATA_SETS = ("glyphs", "omniglot")
+# Options that say nothing to other losses.
+_ONLY_WITH = {
+    "level_sizes": ("hpl", "hpl-hier"),
+    "latent_proxies": ("hier", "hpl-hier"),
+    "max_triplets": ("hier", "hpl-hier"),
+}
 
 
 @dataclasses.dataclass
@@ -31,6 +37,12 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
+        for option, losses in _ONLY_WITH.items():
+            if getattr(self, option) is not None and self.loss not in losses:
+                raise ValueError(
+                    f"--{option.replace('_', '-')} goes with --loss "
+                    f"{' or '.join(losses)}. Received: --loss {self.loss}."
+                )
         # So that a run is understood in another working folder, too.
         for name in ("data", "root", "preset"):
             value = getattr(self, name)

@@ -69,8 +69,8 @@ class LearnedTree:
         for each in range(depth.max() + 1):
             here = sizes[depth == each]
             kind = self.kinds[first + np.flatnonzero(depth == each)[0]]
-            low, middle, high = np.quantile(here, [0, 0.5, 1], method="lower")
-            yield kind, len(here), int(low), int(middle), int(high)
+            fewest_to_most = here.min(), np.median(here), here.max()
+            yield kind, len(here), *map(int, fewest_to_most)
 
 
 def read_trees(run, split=None):

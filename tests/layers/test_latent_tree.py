@@ -127,3 +127,8 @@ def test_what_has_no_tree():
         layer.tree(10 * np.ones((3, 4)))
     with pytest.raises(ValueError, match=r"same number of dimensions.*\(3, 2\)"):
         layer.tree(np.zeros((3, 2), "float32"))
+
+
+def test_a_layer_that_is_not_built_has_no_tree():
+    with pytest.raises(ValueError, match="'mine' has no latent proxies yet. Call it"):
+        khp.layers.LatentHierarchy(4, name="mine").tree()

@@ -187,3 +187,9 @@ def test_config():
         "triplets_per_anchor": 9,
         "max_triplets": 100,
     }
+
+
+def test_a_layer_that_is_not_built():
+    loss = HIERLoss(proxies=khp.layers.LatentHierarchy(4, name="mine"))
+    with pytest.raises(ValueError, match="layer 'mine', which has none yet: call it"):
+        loss(LABELS, points())
