@@ -5,6 +5,9 @@ import functools
 import keras
 import numpy as np
 
+# Rates of `grouped` where nothing is pretrained: latent proxies as fast as others.
+FROM_SCRATCH = {"backbone": 1e-3, "head": 1e-3, "latent": 1e-2}
+
 
 def grouped(
     model,
@@ -130,12 +133,9 @@ def for_any_backend(config):
 def default_optimizer(model, pretrained):
     """What `compile(optimizer="auto")` means.
 
-    `grouped` at its own rates for a pretrained backbone; where everything is trained
-    from scratch, at 1e-3 for backbone and head, and latent proxies as fast as others.
+    `grouped` at its own rates for a pretrained backbone, else at `FROM_SCRATCH`.
     """
-    if pretrained:
-        return grouped(model)
-    return grouped(model, backbone=1e-3, head=1e-3, latent=1e-2)
+    return grouped(model) if pretrained else grouped(model, **FROM_SCRATCH)
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")

@@ -34,8 +34,8 @@ def mutual_neighbors(similarity, k):
     _, nearest = ops.top_k(similarity, k)
     nearest = ops.cast(nearest, "int32")
     chosen = ops.any(nearest[:, :, None] == columns[None, None, :], axis=1)
-    mutual = ops.logical_and(chosen, ops.transpose(chosen))
-    return ops.logical_and(mutual, columns[:, None] != columns[None, :])
+    others = columns[:, None] != columns[None, :]
+    return chosen & ops.transpose(chosen) & others
 
 
 def sample_triplets(mutual, present, triplets_per_anchor, seed, max_triplets=None):
@@ -59,16 +59,13 @@ def sample_triplets(mutual, present, triplets_per_anchor, seed, max_triplets=Non
     """
     n = ops.shape(mutual)[0]
     rows = ops.arange(n, dtype="int32")
-    pair_present = ops.logical_and(present[:, None], present[None, :])
-    positive = ops.logical_and(mutual, pair_present)
-    itself = rows[:, None] == rows[None, :]
-    negative = ops.logical_and(
-        ops.logical_and(pair_present, ops.logical_not(mutual)),
-        ops.logical_not(itself),
-    )
+    others = rows[:, None] != rows[None, :]
+    pair_present = present[:, None] & present[None, :]
+    positive = pair_present & mutual
+    negative = pair_present & ~mutual & others
     num_positive = ops.sum(ops.cast(positive, "int32"), axis=1)
     num_negative = ops.sum(ops.cast(negative, "int32"), axis=1)
-    qualifies = ops.logical_and(num_positive >= 2, num_negative >= 1)
+    qualifies = (num_positive >= 2) & (num_negative >= 1)
     # Sorted, each row lists its positives, then its negatives, then the others.
     rank = ops.where(positive, 0, ops.where(negative, 1, 2))
     members = ops.reshape(ops.sort(n * rank + rows, axis=1) % n, (-1,))

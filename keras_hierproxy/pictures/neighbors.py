@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 
-from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.retrieval import knn
 
 # Colour-blind safe: right, near miss, wrong, neither.
@@ -32,7 +31,6 @@ def plot_neighbors(
     """
     from matplotlib.figure import Figure
 
-    geometry = Sphere() if geometry is None else geometry
     num_neighbors = min(num_neighbors, len(data) - 1)
     indices, _ = knn(points, k=num_neighbors, geometry=geometry)
     queries = _choose_queries(data.labels[:, 0], indices, num_queries, seed)

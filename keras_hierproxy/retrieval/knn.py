@@ -105,7 +105,7 @@ class NeighborSearch:
                 f"shape {gallery.shape}. Embed both with the same model."
             )
         self.gallery = gallery
-        self.geometry = check_geometry(geometry)
+        self.geometry = geometry = check_geometry(geometry)
         self.num_available = len(gallery) - int(self.leave_one_out)
         self.ranks_anew = geometry.exact_distance is not None
         self.candidates = CANDIDATES if self.ranks_anew else 1

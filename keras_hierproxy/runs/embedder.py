@@ -6,6 +6,7 @@ from keras_hierproxy import losses, optimizers
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import HierProxies, LatentHierarchy
 from keras_hierproxy.models import ImageEmbedder, conv4
+from keras_hierproxy.runs.settings import WITH_HIER
 
 # What `--loss` accepts, and the (main) loss that it means.
 LOSSES = {
@@ -25,9 +26,7 @@ LOSSES = {
     "hpl-hier": losses.HierProxyLoss,
     "hyp": losses.SupConLoss,
 }
-# Those with HIER beside them, and those that train in hyperbolic space.
-_WITH_HIER = ("hier", "hpl-hier")
-_HYPERBOLIC = (*_WITH_HIER, "hyp")
+_HYPERBOLIC = (*WITH_HIER, "hyp")
 _CENTERS = {"soft-triple": 10, "sub-center-arcface": 3}
 
 
@@ -45,13 +44,13 @@ def build_embedder(settings, train):
     if settings.preset is None:
         backbone = conv4(train.images.shape[1:])
         embedder = ImageEmbedder(backbone, **options)
-        rates = {"backbone": 1e-3, "head": 1e-3, "latent": 1e-2}
+        rates = optimizers.FROM_SCRATCH
     else:
         embedder = ImageEmbedder.from_preset(settings.preset, **options)
-        rates = {"backbone": 1e-5, "head": 1e-4, "latent": 5e-4}
+        rates = {}  # those of `grouped`
     check_images(train, embedder)
     if settings.learning_rate is not None:
-        rates |= dict.fromkeys(("backbone", "head"), settings.learning_rate)
+        rates = rates | dict.fromkeys(("backbone", "head"), settings.learning_rate)
     optimizer = optimizers.grouped(
         embedder, proxies=settings.proxy_learning_rate, **rates
     )
@@ -63,7 +62,7 @@ def _loss(settings, geometry):
     if settings.loss == "hyp":
         return losses.SupConLoss(temperature=0.2, geometry=geometry)
     loss = LOSSES[settings.loss]()
-    if settings.loss in _WITH_HIER:
+    if settings.loss in WITH_HIER:
         loss = loss + 0.5 * losses.HIERLoss(max_triplets=settings.max_triplets)
     return loss
 
@@ -83,7 +82,7 @@ def check_images(data, embedder):
 
 
 def _latent(settings, geometry):
-    if settings.loss in _WITH_HIER:
+    if settings.loss in WITH_HIER:
         return LatentHierarchy(settings.latent_proxies or 512, geometry, name="latent")
     return None
 

@@ -4,11 +4,13 @@ import dataclasses
 import os
 
 DATA_SETS = ("glyphs", "omniglot")
+# Losses with HIER beside them.
+WITH_HIER = ("hier", "hpl-hier")
 # Options that say nothing to other losses.
 _ONLY_WITH = {
     "level_sizes": ("hpl", "hpl-hier"),
-    "latent_proxies": ("hier", "hpl-hier"),
-    "max_triplets": ("hier", "hpl-hier"),
+    "latent_proxies": WITH_HIER,
+    "max_triplets": WITH_HIER,
 }
 
 

@@ -1,6 +1,5 @@
 import importlib
 
-import faiss
 import numpy as np
 import pytest
 
@@ -51,20 +50,6 @@ def test_everything_ties(k):
     np.testing.assert_array_equal(indices[0], np.arange(k))
     np.testing.assert_array_equal(indices[1], [250, *range(k - 1)])
     assert not similarities[0].any()
-
-
-@pytest.fixture
-def searches(monkeypatch):
-    """Sizes (queries, gallery, k) of the searches that faiss is asked for."""
-    sizes = []
-    search = faiss.knn
-
-    def record(queries, gallery, k, metric):
-        sizes.append((len(queries), len(gallery), k))
-        return search(queries, gallery, k, metric)
-
-    monkeypatch.setattr(faiss, "knn", record)
-    return sizes
 
 
 @pytest.mark.parametrize("k", [1, 5, 900])

@@ -3,7 +3,6 @@
 import importlib
 import tracemalloc
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -178,20 +177,6 @@ def test_the_bound_holds(cloud, curvature):
         floor = ball.search_floor(queries, gallery, similarities[:, z])
         as_near = distances <= distances[:, z, None]
         assert (similarities >= floor[:, None])[as_near].all()
-
-
-@pytest.fixture
-def searches(monkeypatch):
-    """Sizes (queries, gallery, k) of the searches that faiss is asked for."""
-    sizes = []
-    search = faiss.knn
-
-    def record(queries, gallery, k, metric):
-        sizes.append((len(queries), len(gallery), k))
-        return search(queries, gallery, k, metric)
-
-    monkeypatch.setattr(faiss, "knn", record)
-    return sizes
 
 
 def test_only_what_float32_confuses_is_searched_deeper(searches):
