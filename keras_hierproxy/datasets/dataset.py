@@ -26,6 +26,9 @@ class RetrievalDataset:
             `("class", "level1", "level2", ...)`, as in the names of the metrics.
         name: what to call the data set in messages and file names.
         paths: where each image comes from, a sequence of `N` strings.
+        is_query: bool array `(N,)`: which images are queries; the others are the
+            gallery that they retrieve from. By default `None`: each image is a
+            query against all others.
 
     Attributes:
         labels: `int32` array `(N, L)`, finest level first, dense ids.
@@ -35,7 +38,8 @@ class RetrievalDataset:
 
     Raises:
         ValueError: labels that are not integers, negative, one-hot, not nested,
-            or of another length than `images`; names that do not fit them.
+            or of another length than `images`; names that do not fit them; all
+            images queries, or none.
 
     Example:
 
@@ -61,6 +65,7 @@ class RetrievalDataset:
         level_names=None,
         name="dataset",
         paths=None,
+        is_query=None,
     ):
         self.images = images if hasattr(images, "subset") else np.asarray(images)
         if self.images.dtype == object:
@@ -75,6 +80,7 @@ class RetrievalDataset:
 
         self.name = name
         self.paths = None if paths is None else tuple(str(path) for path in paths)
+        self.is_query = _check_is_query(is_query, len(labels))
         self.level_names = tuple(level_names or _default_level_names(labels.shape[1]))
         ids, dense = zip(
             *(np.unique(level, return_inverse=True) for level in labels.T),
@@ -106,6 +112,43 @@ class RetrievalDataset:
     def num_levels(self):
         """Number of label levels."""
         return self.labels.shape[1]
+
+    @property
+    def gallery_size(self):
+        """How many images each query retrieves from."""
+        return len(self) - 1 if self.is_query is None else int((~self.is_query).sum())
+
+    def retrieval_arguments(self, points):
+        """What `khp.retrieval.evaluate` takes, as keyword arguments.
+
+        Args:
+            points: array `(N, ...)`, the embeddings of the images.
+
+        Returns:
+            Dictionary of `queries` and `query_labels`, and, where some images are
+            the gallery of others, of `gallery` and `gallery_labels`.
+
+        Example:
+
+        ```python
+        import numpy as np
+        import keras_hierproxy as khp
+
+        labels, points = [0, 1, 0, 1], np.eye(4)
+        data = khp.datasets.RetrievalDataset(
+            np.zeros((4, 8, 8, 1), "uint8"), labels, is_query=[True, True, False, False]
+        )
+        khp.retrieval.evaluate(**data.retrieval_arguments(points), k=1)
+        ```
+        """
+        if self.is_query is None:
+            return {"queries": points, "query_labels": self.labels}
+        return {
+            "queries": points[self.is_query],
+            "query_labels": self.labels[self.is_query],
+            "gallery": points[~self.is_query],
+            "gallery_labels": self.labels[~self.is_query],
+        }
 
     def subset(self, indices, name=None):
         """The images at `indices`, with ids made dense again.
@@ -140,6 +183,7 @@ class RetrievalDataset:
             level_names=self.level_names,
             name=name or self.name,
             paths=None if self.paths is None else [self.paths[i] for i in indices],
+            is_query=None if self.is_query is None else self.is_query[indices],
         )
 
     def select_classes(self, classes, level=0, name=None):
@@ -351,6 +395,24 @@ def _check_labels(labels, num_images):
             f"labels[{row}, {level}] = {labels[row, level]}."
         )
     return labels
+
+
+def _check_is_query(is_query, num_images):
+    if is_query is None:
+        return None
+    is_query = np.asarray(is_query)
+    if is_query.dtype != bool or is_query.shape != (num_images,):
+        raise ValueError(
+            f"is_query must be a bool array of shape ({num_images},), one entry an "
+            f"image. Received: {is_query.dtype} of shape {is_query.shape}."
+        )
+    if is_query.all() or not is_query.any():
+        raise ValueError(
+            "is_query must leave some images for the gallery, and some queries. "
+            f"Received: {is_query.sum()} queries of {num_images} images. For every "
+            "image against all others pass None."
+        )
+    return is_query
 
 
 def _check_length(argument, values, expected, what):
