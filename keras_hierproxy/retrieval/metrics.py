@@ -1,4 +1,4 @@
-"""Retrieval metrics, one function each: numbers per query from who its neighbours are.
+"""Retrieval metrics of one level: numbers per query from who its neighbours are.
 
 All take `relevance`, bool `(n, m)`: is the j-th nearest neighbour of query i a
 positive, that is, of the query's class? And `num_positives`, int `(n,)`: how many
@@ -98,9 +98,51 @@ def map_at_r(relevance, num_positives):
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
     """
     hits, num_positives = _hits_within_r(relevance, num_positives)
-    precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
-    total = np.sum(precision, axis=1, where=hits)
-    return _or_nan(total / np.maximum(num_positives, 1), num_positives)
+    return _or_nan(
+        _sum_of_precisions(hits) / np.maximum(num_positives, 1), num_positives
+    )
+
+
+def average_precision(relevance, num_positives):
+    """AP: the mean, over all positives, of the precision at the rank of each.
+
+    `1/R sum_i P(i) rel(i)` over the whole ranking, with P(i) the precision among the
+    first i. Its mean over the queries is MAP.
+
+    Args:
+        relevance: bool array `(n, m)`, the whole ranking.
+        num_positives: int array `(n,)`.
+
+    Returns:
+        float64 array `(n,)` in [0, 1], NaN for a query without positives.
+    """
+    relevance, num_positives = _check_whole(relevance, num_positives)
+    return _or_nan(
+        _sum_of_precisions(relevance) / np.maximum(num_positives, 1), num_positives
+    )
+
+
+def reciprocal_rank(relevance, num_positives):
+    """1 over the rank of the first positive. Its mean over the queries is MRR.
+
+    Args:
+        relevance: bool array `(n, m)`, the whole ranking.
+        num_positives: int array `(n,)`.
+
+    Returns:
+        float64 array `(n,)` in (0, 1], NaN for a query without positives.
+    """
+    relevance, num_positives = _check_whole(relevance, num_positives)
+    return _or_nan(1 / (1 + relevance.argmax(axis=1)), num_positives)
+
+
+def _sum_of_precisions(hits):
+    """`sum_i P(i) rel(i)` of each row, from where its positives stand."""
+    rows, columns = np.nonzero(hits)
+    per_row = np.bincount(rows, minlength=len(hits))
+    first = np.repeat(per_row.cumsum() - per_row, per_row)
+    precisions = (1 + np.arange(len(rows)) - first) / (1 + columns)
+    return np.bincount(rows, precisions, len(hits))
 
 
 def _hits_within_r(relevance, num_positives):
@@ -108,6 +150,19 @@ def _hits_within_r(relevance, num_positives):
     relevance, num_positives = _check(relevance, num_positives, deepest)
     within = np.arange(deepest) < num_positives[:, None]
     return relevance[:, :deepest] & within, num_positives
+
+
+def _check_whole(relevance, num_positives):
+    relevance, num_positives = _check(relevance, num_positives, 1)
+    missing = np.flatnonzero(relevance.sum(axis=1) != num_positives)
+    if len(missing):
+        row = missing[0]
+        raise ValueError(
+            "relevance must be that of the whole ranking for this metric. Received: "
+            f"{relevance[row].sum()} positives of {num_positives[row]} in row {row}. "
+            "Pass knn the size of the gallery as k, less 1 in leave-one-out."
+        )
+    return relevance, num_positives
 
 
 def _or_nan(values, num_positives):

@@ -7,7 +7,7 @@ from keras_hierproxy.retrieval import evaluate
 
 pytestmark = pytest.mark.host
 
-knn_module = importlib.import_module("keras_hierproxy.retrieval.knn")
+search_module = importlib.import_module("keras_hierproxy.retrieval.search")
 
 
 @pytest.fixture
@@ -89,14 +89,14 @@ def test_a_giant_class_is_searched_apart(monkeypatch, points):
     labels = np.append(np.zeros(20, int), 1 + np.arange(20) // 2)
     expected = evaluate(points, labels)
     depths = []
-    search = knn_module.NeighborSearch._others
+    search = search_module.NeighborSearch._others
 
     def record(self, rows, k):
         depths.append((len(rows), k))
         return search(self, rows, k)
 
-    monkeypatch.setattr(knn_module.NeighborSearch, "_others", record)
-    monkeypatch.setattr(knn_module, "BLOCK_ROWS", 20)
+    monkeypatch.setattr(search_module.NeighborSearch, "_others", record)
+    monkeypatch.setattr(search_module, "BLOCK_ROWS", 20)
     assert evaluate(points, labels) == pytest.approx(expected)
     assert depths == [(20, 19), (20, 8)]
     depths.clear()

@@ -7,7 +7,7 @@ from keras_hierproxy.retrieval import knn
 
 pytestmark = pytest.mark.host
 
-knn_module = importlib.import_module("keras_hierproxy.retrieval.knn")
+search_module = importlib.import_module("keras_hierproxy.retrieval.search")
 
 
 @pytest.fixture
@@ -81,11 +81,11 @@ def test_blocks_change_nothing(
     points[10:30] = np.eye(8)[np.arange(20) % 6]  # exact ties and duplicates
     gallery = None if leave_one_out else points[::-1]
     whole, similarities = knn(points, gallery, k=20)
-    monkeypatch.setattr(knn_module, "BLOCK_ROWS", block_rows)
-    monkeypatch.setattr(knn_module, "BLOCK_NEIGHBORS", block_neighbors)
-    monkeypatch.setattr(knn_module, "TILE", 7)
+    monkeypatch.setattr(search_module, "BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(search_module, "BLOCK_NEIGHBORS", block_neighbors)
+    monkeypatch.setattr(search_module, "TILE", 7)
     if not within:
-        monkeypatch.setattr(knn_module, "WITHIN_NEIGHBORS", 0)
+        monkeypatch.setattr(search_module, "WITHIN_NEIGHBORS", 0)
     indices, blockwise = knn(points, gallery, k=20)
     np.testing.assert_array_equal(indices, whole)
     np.testing.assert_allclose(blockwise, similarities, atol=1e-6)
@@ -105,10 +105,10 @@ def test_leave_one_out_within_the_rows_is_the_search(searches):
 
 
 def test_blocks_share_out_queries_by_depth(monkeypatch):
-    monkeypatch.setattr(knn_module, "BLOCK_ROWS", 4)
-    monkeypatch.setattr(knn_module, "BLOCK_NEIGHBORS", 20)
+    monkeypatch.setattr(search_module, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(search_module, "BLOCK_NEIGHBORS", 20)
     depths = np.array([1, 9, 2, 100, 1, 8, 1, 1, 1])
-    blocks = list(knn_module.query_blocks(depths))
+    blocks = list(search_module.query_blocks(depths, most_rows=100))
     assert [(list(rows), k) for rows, k in blocks] == [
         ([3], 100),
         ([1, 5], 9),

@@ -13,7 +13,7 @@ from keras_hierproxy.retrieval import evaluate, knn
 
 pytestmark = pytest.mark.host
 
-knn_module = importlib.import_module("keras_hierproxy.retrieval.knn")
+search_module = importlib.import_module("keras_hierproxy.retrieval.search")
 
 
 def slow_knn(queries, gallery, ball):
@@ -211,12 +211,12 @@ def test_blocks_change_nothing(monkeypatch, leave_one_out):
     gallery = None if leave_one_out else points[::-1]
     ball = PoincareBall()
     whole = [knn(points, gallery, k=k, geometry=ball) for k in (2, 40)]
-    monkeypatch.setattr(knn_module, "BLOCK_ROWS", 17)
-    monkeypatch.setattr(knn_module, "BLOCK_NEIGHBORS", 500)
-    monkeypatch.setattr(knn_module, "BLOCK_COORDINATES", 10)
-    monkeypatch.setattr(knn_module, "TILE", 17)
+    monkeypatch.setattr(search_module, "BLOCK_ROWS", 17)
+    monkeypatch.setattr(search_module, "BLOCK_NEIGHBORS", 500)
+    monkeypatch.setattr(search_module, "BLOCK_COORDINATES", 10)
+    monkeypatch.setattr(search_module, "TILE", 17)
     for within in (100, 0):
-        monkeypatch.setattr(knn_module, "WITHIN_NEIGHBORS", within)
+        monkeypatch.setattr(search_module, "WITHIN_NEIGHBORS", within)
         for k, expected in zip((2, 40), whole, strict=True):
             blockwise = knn(points, gallery, k=k, geometry=ball)
             np.testing.assert_array_equal(blockwise[0], expected[0])
@@ -224,7 +224,7 @@ def test_blocks_change_nothing(monkeypatch, leave_one_out):
 
 
 def test_blocks_are_cut_by_candidates(monkeypatch, searches):
-    monkeypatch.setattr(knn_module, "BLOCK_NEIGHBORS", 2000)
+    monkeypatch.setattr(search_module, "BLOCK_NEIGHBORS", 2000)
     points = CLOUDS["clusters of 1e-5"](np.random.default_rng(0), 200, 6)
     knn(points, points, k=5, geometry=PoincareBall(1.0))
     assert max(rows * fetched for rows, _, fetched in searches) <= 2100
@@ -259,8 +259,8 @@ def test_points_outside_are_counted_before_any_search(monkeypatch):
     points = np.random.default_rng(0).uniform(-0.3, 0.3, size=(60, 8))
     outside = points.copy()
     outside[[31, 45]] *= 100
-    monkeypatch.setattr(knn_module.NeighborSearch, "_fetch", None)
-    monkeypatch.setattr(knn_module.NeighborSearch, "_search_within", None)
+    monkeypatch.setattr(search_module.NeighborSearch, "_fetch", None)
+    monkeypatch.setattr(search_module.NeighborSearch, "_search_within", None)
     ball = PoincareBall()
     message = "{} must be points inside .* 2 of 60 rows outside.* row 31"
     for queries, gallery, name in [
@@ -319,6 +319,6 @@ def test_evaluate(cloud, leave_one_out):
 
 
 def test_the_sphere_ranks_in_float32_alone(monkeypatch):
-    monkeypatch.setattr(knn_module.NeighborSearch, "_rank_anew", None)
+    monkeypatch.setattr(search_module.NeighborSearch, "_rank_anew", None)
     points = np.random.default_rng(0).normal(size=(60, 8))
     knn(points, k=3, geometry=Sphere())

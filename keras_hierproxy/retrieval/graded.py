@@ -1,0 +1,124 @@
+"""Metrics over all levels: numbers per query from how much its neighbours share.
+
+All take `matched`, int `(n, m)`: how many of the L label levels the j-th nearest
+neighbour of query i shares with it, 0 to L, along the whole ranking. A query that
+shares nothing with any item has no score: its value is NaN.
+
+Example:
+
+>>> indices, _ = knn(embeddings, k=len(embeddings) - 1)
+>>> matched = (labels[indices] == labels[:, None]).sum(axis=-1)
+>>> np.nanmean(ndcg(matched))
+"""
+
+import numpy as np
+
+
+def ndcg(matched):
+    """Normalised discounted cumulative gain of the whole ranking.
+
+    `DCG = sum_k (2^m_k - 1) / log2(1 + k)` over ranks k, divided by the DCG of the
+    best ranking. Gain and discount as in "Hierarchical Average Precision Training
+    for Pertinent Image Retrieval" (Ramzi et al., ECCV 2022).
+
+    Args:
+        matched: int array `(n, m)`.
+
+    Returns:
+        float64 array `(n,)` in (0, 1], NaN for a query that nothing matches.
+    """
+    matched, counts = _check(matched)
+    rows, ranks, levels = _matches(matched)
+    gains = 2.0 ** np.arange(counts.shape[1]) - 1
+    discounts = 1 / np.log2(1 + np.arange(1, matched.shape[1] + 1))
+    dcg = np.bincount(rows, gains[levels] * discounts[ranks - 1], len(matched))
+    # The best ranking holds the items that share most first.
+    summed = np.append(0, discounts.cumsum())
+    ends = counts[:, ::-1].cumsum(axis=1)
+    starts = ends - counts[:, ::-1]
+    best = ((summed[ends] - summed[starts]) * gains[::-1]).sum(axis=1)
+    return _ratio(dcg, best)
+
+
+def asi(matched):
+    """Average set intersection with the best ranking, over the first R ranks.
+
+    The mean over k = 1..R of `|first k of m  and  first k of the best m| / k`, an
+    intersection of multisets, with R the number of items that share any level. As in
+    "Dynamic Metric Learning" (Sun et al., CVPR 2021) and Ramzi et al., ECCV 2022.
+
+    Args:
+        matched: int array `(n, m)`.
+
+    Returns:
+        float64 array `(n,)` in [0, 1], NaN for a query that nothing matches.
+    """
+    matched, counts = _check(matched)
+    num_matching = counts[:, 1:].sum(axis=1)
+    deepest = num_matching.max(initial=0)
+    ranks = np.arange(1, deepest + 1)
+    shared = np.zeros((len(matched), deepest))
+    before = np.zeros((len(matched), 1), int)
+    for level in range(counts.shape[1] - 1, 0, -1):
+        count = counts[:, level, None]
+        found = (matched[:, :deepest] == level).cumsum(axis=1)
+        shared += np.minimum(found, np.clip(ranks - before, 0, count))
+        before = before + count
+    shared /= ranks
+    total = np.sum(shared, axis=1, where=ranks <= num_matching[:, None])
+    return _ratio(total, num_matching)
+
+
+def h_ap(matched):
+    """Hierarchical average precision.
+
+    With relevance `rel = m / n_m` of an item that shares m levels, n_m the number of
+    such items: `sum_k H(k) / k` over the ranks k of items with m > 0, divided by the
+    sum of all relevances, where `H(k) = sum_{j <= k} min(rel_j, rel_k)`. Average
+    precision, if there is one level. From "Hierarchical Average Precision Training
+    for Pertinent Image Retrieval" (Ramzi et al., ECCV 2022).
+
+    Args:
+        matched: int array `(n, m)`.
+
+    Returns:
+        float64 array `(n,)` in [0, 1], NaN for a query that nothing matches.
+    """
+    matched, counts = _check(matched)
+    rows, ranks, levels = _matches(matched)
+    relevance = np.arange(counts.shape[1]) / np.maximum(counts, 1)
+    own = relevance[rows, levels]
+    per_row = np.bincount(rows, minlength=len(matched))
+    first = per_row.cumsum() - per_row
+    summed = np.zeros(len(rows))
+    for level in range(1, counts.shape[1]):
+        # How many items of this level stand at or before each one of its row.
+        found = np.append(0, (levels == level).cumsum())
+        found = found[1:] - np.repeat(found[first], per_row)
+        summed += found * np.minimum(relevance[rows, level], own)
+    total = np.bincount(rows, summed / ranks, len(matched))
+    return _ratio(total, (relevance * counts).sum(axis=1))
+
+
+def _matches(matched):
+    """Row, rank (from 1) and number of shared levels of every match, row by row."""
+    rows, columns = np.nonzero(matched)
+    return rows, 1 + columns, matched[rows, columns]
+
+
+def _ratio(values, best):
+    return np.divide(values, best, out=np.full(len(values), np.nan), where=best > 0)
+
+
+def _check(matched):
+    """`matched`, and how many items of each row share 0, 1, ... levels."""
+    matched = np.asarray(matched)
+    if matched.dtype.kind not in "iu" or matched.ndim != 2 or matched.min(initial=0):
+        raise ValueError(
+            "matched must be an int array of shape (queries, neighbours), 0 or more. "
+            f"Received: {matched.dtype} of shape {matched.shape}. "
+            "Pass (labels[indices] == labels[:, None]).sum(axis=-1)."
+        )
+    values = range(1 + int(matched.max(initial=0)))
+    counts = np.stack([(matched == value).sum(axis=1) for value in values], axis=1)
+    return matched, counts

@@ -1,0 +1,252 @@
+"""Scores of every query: what means, intervals, tables of classes and tests are of."""
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+
+from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.retrieval.clusters import cluster_agreement
+from keras_hierproxy.retrieval.metrics import count_positives, recall_at_k
+from keras_hierproxy.retrieval.ranking import whole_rankings
+from keras_hierproxy.retrieval.registry import METRICS, USUAL
+from keras_hierproxy.retrieval.search import NeighborSearch
+from keras_hierproxy.retrieval.uncertainty import bootstrap_intervals
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryScores:
+    """Retrieval metrics of every query, from `score_queries`.
+
+    Attributes:
+        results: dictionary, under the names of `evaluate`: of each metric a float64
+            array `(num_queries,)`, NaN for queries that are left out; of `nmi`, `ami`
+            and the counts a number.
+        conventions: dictionary of sentences: how the numbers are computed.
+    """
+
+    results: dict
+    conventions: dict
+
+    @property
+    def values(self):
+        """The results that are of single queries: name to float64 `(num_queries,)`."""
+        return {
+            name: result
+            for name, result in self.results.items()
+            if isinstance(result, np.ndarray)
+        }
+
+    def means(self):
+        """Means over the queries, as `evaluate` returns them."""
+        return {
+            name: _mean(result) if isinstance(result, np.ndarray) else result
+            for name, result in self.results.items()
+        }
+
+    def intervals(self, confidence=0.95, resamples=1000, seed=0):
+        """Bootstrap intervals of the means; see `bootstrap_intervals`.
+
+        Args:
+            confidence: float in (0, 1).
+            resamples: int, how often queries are drawn anew.
+            seed: int.
+
+        Returns:
+            Dictionary of names to `(low, high)`, floats.
+        """
+        if not self.values:
+            return {}
+        columns = np.stack(list(self.values.values()), axis=1)
+        ends = bootstrap_intervals(columns, confidence, resamples, seed)
+        return dict(zip(self.values, map(tuple, ends.tolist()), strict=True))
+
+
+def score_queries(
+    queries,
+    query_labels,
+    gallery=None,
+    gallery_labels=None,
+    k=(1, 2, 4, 8),
+    metrics=USUAL,
+    geometry=Sphere(),  # noqa: B008 (immutable)
+    verbose=False,
+):
+    """Retrieval metrics of every single query.
+
+    Takes what `evaluate` takes, which returns the means of what this returns.
+
+    Returns:
+        `QueryScores`.
+
+    Example:
+
+    >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.2, 0.9]])
+    >>> scores = score_queries(embeddings, np.array([0, 0, 1, 2]), k=1)
+    >>> scores.values["recall@1"]
+    array([ 1.,  1., nan, nan])
+    >>> scores.means()["num_excluded"]
+    2
+    """
+    _check_metrics(metrics)
+    if "recall" not in metrics:
+        k = 1
+    ks = (k,) if np.ndim(k) == 0 else tuple(k)
+    if not ks:
+        raise ValueError("k must be one or more positive integers. Received: none.")
+    search = NeighborSearch(queries, gallery, geometry, verbose)
+    for each in ks:
+        search.check_k(each)
+    query_labels, gallery_labels = _check_label_pair(
+        search, query_labels, gallery_labels
+    )
+    values = _Values(metrics, ks, query_labels, gallery_labels, search.leave_one_out)
+    for rows, indices in _neighbors(search, values):
+        values.add(rows, indices)
+
+    results = {}
+    for level in range(query_labels.shape[1]):
+        prefix = f"level{level}_" if level else ""
+        results |= {prefix + name: values[level, name] for name in values.by_level}
+        results |= _clusters(metrics, search, query_labels[:, level], prefix)
+        if level == 0:
+            results["num_queries"] = len(query_labels)
+        excluded = values.num_positives[:, level] == 0
+        results[f"{prefix}num_excluded"] = int(excluded.sum())
+    results |= {name: values[0, name] for name in values.graded}
+    return QueryScores(results, _conventions(search, metrics))
+
+
+class _Values:
+    """Scores of every query, filled block by block."""
+
+    def __init__(self, metrics, ks, query_labels, gallery_labels, leave_one_out):
+        self.query_labels, self.gallery_labels = query_labels, gallery_labels
+        self.by_level, self.graded = {}, {}
+        for name in metrics:
+            metric = METRICS[name]
+            if name == "recall":
+                self.by_level |= {f"recall@{k}": partial(recall_at_k, k=k) for k in ks}
+            elif metric.graded:
+                self.graded[name] = metric.score
+            elif metric.depth != "none":
+                self.by_level[name] = metric.score
+        self.num_positives = np.stack(
+            [
+                count_positives(own, None if leave_one_out else others)
+                for own, others in zip(query_labels.T, gallery_labels.T, strict=True)
+            ],
+            axis=1,
+        )
+        # Neighbours needed, per query and level: max(K), or all of R.
+        self.needs = {METRICS[name].depth for name in metrics}
+        self.depths = np.full_like(self.num_positives, max(ks))
+        if "r" in self.needs:
+            self.depths = np.maximum(self.depths, self.num_positives)
+        num_queries, num_levels = query_labels.shape
+        self._values = {
+            (level, name): np.empty(num_queries)
+            for level in range(num_levels)
+            for name in (*self.by_level, *(self.graded if level == 0 else ()))
+        }
+
+    def __getitem__(self, level_and_name):
+        return self._values[level_and_name]
+
+    def add(self, rows, indices):
+        matched = np.zeros(indices.shape if self.graded else (1, 1), "int8")
+        for level in range(self.query_labels.shape[1]):
+            neighbors = indices
+            if "all" not in self.needs:
+                neighbors = indices[:, : self.depths[rows, level].max()]
+            relevance = (
+                self.gallery_labels[neighbors, level]
+                == self.query_labels[rows, level][:, None]
+            )
+            for name, score in self.by_level.items():
+                positives = self.num_positives[rows, level]
+                self._values[level, name][rows] = score(relevance, positives)
+            if self.graded:
+                matched += relevance
+        for name, score in self.graded.items():
+            self._values[0, name][rows] = score(matched)
+
+
+def _neighbors(search, values):
+    """Blocks of queries and their neighbours, as deep as the metrics look."""
+    if "all" in values.needs:
+        yield from whole_rankings(search)
+    elif values.by_level:
+        for rows, indices, _ in search(values.depths.max(axis=1)):
+            yield rows, indices
+
+
+def _clusters(metrics, search, labels, prefix):
+    wanted = [name for name in metrics if METRICS[name].depth == "none"]
+    if not wanted:
+        return {}
+    agreement = cluster_agreement(search.queries, labels, search.geometry)
+    return {prefix + name: agreement[name] for name in wanted}
+
+
+def _conventions(search, metrics):
+    among = "all other queries" if search.leave_one_out else "the gallery"
+    conventions = {
+        "retrieval": f"Each of {len(search.queries):,} queries retrieves from {among} "
+        f"({search.num_available:,}). A query never retrieves itself.",
+        "similarity": f"float64 distance, {search.geometry!r}"
+        if search.ranks_anew
+        else "float32 cosine similarity",
+        "ties": "By index, the smallest first.",
+        "positives": "Items that share the label of the level with the query.",
+        "excluded": "Queries without a positive have no score: they are left out of "
+        "the means and counted in num_excluded. Every other query weighs the same.",
+        "levels": "Names without a prefix are of the finest level, level1_ of the next "
+        "coarser one, and so on.",
+    }
+    return conventions | {name: METRICS[name].meaning for name in metrics}
+
+
+def _mean(values):
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _check_metrics(metrics):
+    unknown = [metric for metric in metrics if metric not in METRICS]
+    if isinstance(metrics, str) or unknown or not len(metrics):
+        raise ValueError(
+            f"metrics must be a list of any of {', '.join(map(repr, METRICS))}. "
+            f"Received: metrics={metrics!r}."
+        )
+
+
+def _check_label_pair(search, query_labels, gallery_labels):
+    query_labels = _check_labels(query_labels, search.queries, "query_labels")
+    if search.leave_one_out:
+        if gallery_labels is not None:
+            raise ValueError("gallery_labels were passed without a gallery.")
+        return query_labels, query_labels
+    gallery_labels = _check_labels(gallery_labels, search.gallery, "gallery_labels")
+    if gallery_labels.shape[1] != query_labels.shape[1]:
+        raise ValueError(
+            "query_labels and gallery_labels must have the same levels. Received: "
+            f"shapes {query_labels.shape} and {gallery_labels.shape}."
+        )
+    return query_labels, gallery_labels
+
+
+def _check_labels(labels, embeddings, name):
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or 0 in labels.shape:
+        raise ValueError(
+            f"{name} must be integers of shape (rows,) or (rows, levels). Received: "
+            f"{labels.dtype} of shape {labels.shape}. Pass class ids; of one-hot "
+            "labels, their argmax."
+        )
+    if len(labels) != len(embeddings):
+        raise ValueError(
+            f"{name} must have one row per embedding. Received: {len(labels)} rows "
+            f"of labels for {len(embeddings)} embeddings."
+        )
+    return labels.reshape(len(labels), -1)
