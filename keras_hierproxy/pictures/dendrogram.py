@@ -13,6 +13,7 @@ from keras_hierproxy.pictures.layout import (
     color_groups,
     draw_legend,
 )
+from keras_hierproxy.pictures.names import shortened
 
 # More names than that are no picture any more: some are chosen.
 MAX_CLASSES, CHOSEN_CLASSES = 150, 100
@@ -72,7 +73,7 @@ def plot_dendrogram(
     )  # fmt: skip
     axes.yaxis.tick_right()
     axes.set_yticks(
-        positions[leaves], [_shortened(name) for name in names],
+        positions[leaves], [shortened(name, _NAME_LENGTH) for name in names],
         fontsize=8, fontfamily=FONTS, color=INK, parse_math=False,
     )  # fmt: skip
     axes.set(
@@ -101,11 +102,3 @@ def _lines(tree, levels, positions):
             (start, positions[node]),
             *((levels[node], end) for end in (positions[node], *fork)),
         ]
-
-
-def _shortened(name):
-    """Without its middle, if it is long: of a path both ends tell most."""
-    if len(name) <= _NAME_LENGTH:
-        return name
-    start = _NAME_LENGTH // 3
-    return f"{name[:start]}…{name[start + 1 - _NAME_LENGTH :]}"

@@ -3,12 +3,15 @@
 import textwrap
 import warnings
 
-import numpy as np
+from keras_hierproxy.pictures.retrieved import (
+    SIGNS,
+    choose_queries,
+    nearest_images,
+    verdict,
+)
 
-from keras_hierproxy.retrieval import knn
-
-# Colour-blind safe: right, near miss, wrong, neither.
-RIGHT, NEAR, WRONG, PLAIN = "#1b7837", "#e08214", "#b2182b", "#444444"
+COLORS = {"right": "#1b7837", "near": "#e08214", "wrong": "#b2182b"}
+PLAIN = "#444444"
 
 
 def plot_neighbors(
@@ -31,37 +34,41 @@ def plot_neighbors(
     """
     from matplotlib.figure import Figure
 
-    num_neighbors = min(num_neighbors, len(data) - 1)
-    indices, _ = knn(points, k=num_neighbors, geometry=geometry)
-    queries = _choose_queries(data.labels[:, 0], indices, num_queries, seed)
+    num_neighbors = min(num_neighbors, data.gallery_size)
+    queries, indices, _ = nearest_images(data, points, num_neighbors, geometry)
+    first_right = data.labels[queries, 0] == data.labels[indices[:, 0], 0]
+    right, wrong = choose_queries(first_right, num_queries, seed)
+    chosen = [*right, *wrong]
 
     columns = num_neighbors + 1
-    figure = Figure(figsize=(columns + 1.8, len(queries) + 0.8), layout="constrained")
+    figure = Figure(figsize=(columns + 1.8, len(chosen) + 0.8), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
-    grid = figure.subplots(len(queries), columns, squeeze=False)
-    for row, query in zip(grid, queries, strict=True):
+    grid = figure.subplots(len(chosen), columns, squeeze=False)
+    for row, query, neighbors in zip(
+        grid, queries[chosen], indices[chosen], strict=True
+    ):
         _draw(row[0], data.images[query], PLAIN, 1.0)
         row[0].set_ylabel(
             _caption(data, query),
             rotation=0, ha="right", va="center", fontsize=7, parse_math=False,
         )  # fmt: skip
-        for axes, neighbor in zip(row[1:], indices[query], strict=True):
-            color, mark = _verdict(data.labels[query], data.labels[neighbor])
+        for axes, neighbor in zip(row[1:], neighbors, strict=True):
+            kind = verdict(data.labels[query], data.labels[neighbor])
+            color = COLORS[kind]
             _draw(axes, data.images[neighbor], color, 2.5)
             axes.text(
-                0.96, 0.05, mark, transform=axes.transAxes, ha="right", va="bottom",
-                color="white", fontsize=8, fontweight="bold",
+                0.96, 0.05, SIGNS[kind], transform=axes.transAxes,
+                ha="right", va="bottom", color="white", fontsize=8, fontweight="bold",
                 bbox={"facecolor": color, "edgecolor": "none", "pad": 1.5},
             )  # fmt: skip
     grid[0, 0].set_title("query", fontsize=8)
     for rank, axes in enumerate(grid[0, 1:], start=1):
         axes.set_title(str(rank), fontsize=8)
     near = f"  ~ same {data.level_names[1]}" if data.num_levels > 1 else ""
-    wrong = (data.labels[queries, 0] != data.labels[indices[queries, 0], 0]).sum()
     figure.suptitle(
         f"✓ same {data.level_names[0]}{near}  ✗ neither\n"
-        f"chosen: {len(queries) - wrong} queries with a right nearest neighbour, "
-        f"{wrong} with a wrong one",
+        f"chosen: {len(right)} queries with a right nearest neighbour, "
+        f"{len(wrong)} with a wrong one",
         fontsize=10,
         parse_math=False,
     )
@@ -71,26 +78,9 @@ def plot_neighbors(
         figure.savefig(path, dpi=110)
 
 
-def _choose_queries(labels, indices, count, seed):
-    rng = np.random.default_rng(seed)
-    first_right = labels[indices[:, 0]] == labels
-    wrong = rng.permutation(np.flatnonzero(~first_right))
-    right = rng.permutation(np.flatnonzero(first_right))
-    num_wrong = min(len(wrong), max(count // 2, count - len(right)))
-    return [*right[: count - num_wrong], *wrong[:num_wrong]]
-
-
 def _caption(data, index):
     name = data.class_names[0][data.labels[index, 0]]
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 16)[:4])
-
-
-def _verdict(query_labels, labels):
-    if labels[0] == query_labels[0]:
-        return RIGHT, "✓"
-    if (labels[1:] == query_labels[1:]).any():
-        return NEAR, "~"
-    return WRONG, "✗"
 
 
 def _draw(axes, image, color, width):

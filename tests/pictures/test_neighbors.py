@@ -6,12 +6,13 @@ from matplotlib.colors import to_hex
 
 from keras_hierproxy import pictures
 from keras_hierproxy.datasets import RetrievalDataset
-from keras_hierproxy.pictures.neighbors import NEAR, RIGHT, WRONG
+from keras_hierproxy.pictures.neighbors import COLORS
 from keras_hierproxy.retrieval import knn
 
 pytestmark = pytest.mark.host
 
 NUM_CLASSES, PER_CLASS = 6, 5
+RIGHT, NEAR, WRONG = COLORS.values()
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -107,6 +108,14 @@ def test_fewer_images_than_asked_for(figures, numbered, points, tmp_path):
     few = numbered.subset(np.arange(7))
     grid = draw(figures, few, points[:7], tmp_path / "n.png", 12, 8)
     assert grid.shape == (7, 1 + 6)
+
+
+def test_queries_retrieve_from_the_gallery(figures, numbered, points, tmp_path):
+    is_query = np.arange(len(numbered)) % 3 == 0
+    split = RetrievalDataset(numbered.images, numbered.labels, is_query=is_query)
+    for query, *neighbors in draw(figures, split, points, tmp_path / "n.png"):
+        assert is_query[row_of(split, query)]
+        assert not is_query[[row_of(split, axes) for axes in neighbors]].any()
 
 
 def test_the_seed_chooses_the_queries(figures, numbered, points, tmp_path):
