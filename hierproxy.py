@@ -97,6 +97,15 @@ TestGroups = Annotated[
         metavar="NAMES",
     ),
 ]
+TestSplit = Annotated[
+    str | None,
+    _option(
+        "The official split of `grocery_store` to test on, `test` (the default) or "
+        "`val`.",
+        panel="Data",
+        metavar="NAME",
+    ),
+]
 SkipBad = Annotated[
     bool,
     _option(
@@ -130,8 +139,9 @@ def train(
         str,
         _option(
             "`glyphs` (letters rendered from fonts, nothing to download), `omniglot` "
-            "(handwriting, needs --root), or a folder of images with a folder a class; "
-            "nested folders are coarser levels.",
+            "(handwriting) or `grocery_store` (products), which need --root; or a "
+            "folder of images with a folder a class; nested folders are coarser "
+            "levels.",
             panel="Data",
             metavar="NAME",
         ),
@@ -139,12 +149,13 @@ def train(
     root: Root = None,
     train_groups: TrainGroups = None,
     test_groups: TestGroups = None,
+    test_split: TestSplit = None,
     image_size: Annotated[
         int | None,
         _option(
-            "Side in pixels to which the images of a folder, or of `omniglot`, are "
-            "brought. By default 32 for `omniglot`, 64 for a folder, and 224 with "
-            "--preset. Time grows with its square.",
+            "Side in pixels to which images are brought. By default 32 for `omniglot`, "
+            "64 for a folder, 96 for other photos, and 224 with --preset. Time grows "
+            "with its square.",
             panel="Data",
             metavar="N",
             min=16,
@@ -339,6 +350,7 @@ def evaluate(
     root: Root = None,
     train_groups: TrainGroups = None,
     test_groups: TestGroups = None,
+    test_split: TestSplit = None,
     split: Annotated[
         Split | None,
         _option(
@@ -376,7 +388,7 @@ def evaluate(
         hierproxy evaluate runs/photos-hpl-0 --data other_photos/
     """
     runs = _import_runs(backend)
-    options = ("root", "train_groups", "test_groups", "skip_bad")
+    options = ("root", "train_groups", "test_groups", "test_split", "skip_bad")
     changes = {
         name: context.params[name] for name in options if _is_given(context, name)
     }

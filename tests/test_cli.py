@@ -206,8 +206,8 @@ def test_what_is_no_option_is_refused(arguments, message, call):
 def test_what_cannot_be_trained_is_refused(refused, photos, shared_data, tmp_path):
     shutil.copytree(photos, "photos")
     for arguments, message in (
-        ("--data foto", "'foto' is neither a data set (glyphs, omniglot) nor a folder"),
-        ("--data omniglot", "pass --root, the folder that holds"),
+        ("--data foto", "'foto' is neither a data set (glyphs, omniglot"),
+        ("--data omniglot", "pass root= (--root), the folder that holds"),
         ("--data omniglot --root nowhere", "No Omniglot drawings in nowhere"),
         (
             f"--data omniglot --root {shared_data} --train-groups Klingon",
@@ -219,6 +219,7 @@ def test_what_cannot_be_trained_is_refused(refused, photos, shared_data, tmp_pat
             "Received in both: Greek",
         ),
         ("--data photos --train-groups a", "--train-groups does not go with --data"),
+        ("--data photos --test-split val", "--test-split does not go with --data"),
         ("--data photos --root data", "--root does not go with --data"),
         ("--data photos --loss cosface --level-sizes 3", "goes with --loss hpl"),
         ("--data photos --level-sizes 6", "level_sizes"),

@@ -8,10 +8,14 @@ from keras_hierproxy.datasets.batches import Batches as Batches
 from keras_hierproxy.datasets.dataset import RetrievalDataset as RetrievalDataset
 from keras_hierproxy.datasets.dataset import Splits as Splits
 from keras_hierproxy.datasets.directory import from_directory as from_directory
+from keras_hierproxy.datasets.grocery_store import (
+    load_grocery_store as load_grocery_store,
+)
 from keras_hierproxy.datasets.images import ImageFiles as ImageFiles
 from keras_hierproxy.datasets.omniglot import load_omniglot as load_omniglot
 
-_NAMES = ("glyphs", "omniglot")
+_LOADERS = {"omniglot": load_omniglot, "grocery_store": load_grocery_store}
+_NAMES = ("glyphs", *_LOADERS)
 
 
 def load(name, root=None, **options):
@@ -19,14 +23,15 @@ def load(name, root=None, **options):
 
     Args:
         name: `"glyphs"`, characters of many scripts rendered from matplotlib's
-            fonts, no files needed (`load_glyphs`); or `"omniglot"`, handwritten
-            ones (`load_omniglot`).
+            fonts, no files needed (`load_glyphs`); `"omniglot"`, handwritten
+            ones (`load_omniglot`); or `"grocery_store"`, photos of products
+            (`load_grocery_store`).
         root: folder that holds the official files; for `"glyphs"` the one
             that caches the rendered images.
-        **options: arguments of `load_glyphs` or `load_omniglot`.
+        **options: arguments of that function.
 
     Returns:
-        `Splits`: `train`, `validation` and `test`, whose classes are disjoint.
+        `Splits`: `train`, `validation` and `test`.
 
     Raises:
         ValueError: an unknown name.
@@ -45,8 +50,8 @@ def load(name, root=None, **options):
         from keras_hierproxy.datasets.glyphs import load_glyphs
 
         return load_glyphs(cache_dir=root, **options)
-    if name == "omniglot":
-        return load_omniglot(root, **options)
+    if name in _LOADERS:
+        return _LOADERS[name](root, **options)
     raise ValueError(_unknown(name))
 
 

@@ -355,7 +355,10 @@ class RetrievalDataset:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Data sets of disjoint classes.
+    """Data sets of disjoint classes, so that the test is of classes never seen.
+
+    In one data set the test classes are not new: Grocery Store's official splits
+    divide the photos of each class. Its `train` and `validation` are disjoint.
 
     Attributes:
         train: the `RetrievalDataset` to train on.

@@ -6,11 +6,10 @@ import pathlib
 import numpy as np
 
 from keras_hierproxy.datasets.dataset import RetrievalDataset
-from keras_hierproxy.datasets.images import ImageFiles, check_file, read_all
+from keras_hierproxy.datasets.image_reader import ImageReader
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
-_COLOR_MODES = ("rgb", "grayscale")
 
 
 def from_directory(
@@ -87,11 +86,7 @@ def from_directory(
     ```
     """
     root = pathlib.Path(path)
-    image_size = _check_image_size(image_size)
-    if color_mode not in _COLOR_MODES:
-        raise ValueError(
-            f"color_mode must be one of {_COLOR_MODES}. Received: {color_mode!r}"
-        )
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
     if split is not None and np.shape(split) != (2,):
         raise ValueError(
             "split must be two shares of the classes, (validation, test), or None. "
@@ -99,10 +94,7 @@ def from_directory(
         )
 
     paths = _find_images(root)
-    images = ImageFiles(paths, image_size, color_mode)
-    keep = np.prod(images.shape) <= memory_limit
-    good, pixels = read_all(images.decode if keep else check_file, paths, skip_bad)
-    images = np.stack(pixels) if keep else images.subset(good)
+    good, images = reader.read(paths)
     paths = [paths[i] for i in good]
 
     labels, class_names = _labels_of([p.relative_to(root).parent for p in paths])
@@ -111,16 +103,6 @@ def from_directory(
         images, labels, class_names, level_names, root.resolve().name, paths
     )
     return data if split is None else data.split(*split, seed=seed)
-
-
-def _check_image_size(image_size):
-    size = np.broadcast_to(image_size, 2) if np.size(image_size) in (1, 2) else None
-    if size is None or size.dtype.kind not in "iu" or size.min() < 1:
-        raise ValueError(
-            "image_size must be (height, width), or one number for both, positive "
-            f"integers. Received: {image_size!r}"
-        )
-    return tuple(int(side) for side in size)
 
 
 def _find_images(root):

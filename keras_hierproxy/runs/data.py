@@ -5,6 +5,13 @@ import os
 from keras_hierproxy import datasets
 from keras_hierproxy.runs.settings import DATA_SETS
 
+# The options of single data sets.
+_OPTIONS = {
+    "train_groups": ("omniglot",),
+    "test_groups": ("omniglot",),
+    "test_split": ("grocery_store",),
+}
+
 
 def load_data(settings, image_shape=None):
     """The splits that the settings name: a known data set or a folder of images.
@@ -16,22 +23,20 @@ def load_data(settings, image_shape=None):
     """
     if settings.data not in DATA_SETS:
         return _split_classes(read_folder(settings, image_shape))
-    options = {}
+    for name, data_sets in _OPTIONS.items():
+        if settings.data not in data_sets:
+            _refuse(settings, name)
+    if settings.data == "glyphs":
+        _refuse(settings, "image_size")
+        return datasets.load("glyphs", root=settings.root)
+    options = {name: getattr(settings, name) for name in _OPTIONS}
+    options["skip_bad"] = settings.skip_bad
+    size = _image_size(settings, image_shape)
     if settings.data == "omniglot":
-        if settings.root is None:
-            raise ValueError(
-                "Omniglot is not downloaded: pass --root, the folder that holds "
-                "images_background_small1.zip or another of its official files."
-            )
-        size = _image_size(settings, image_shape)
-        options = {
-            "train_groups": settings.train_groups,
-            "test_groups": settings.test_groups,
-            "image_size": size and size[0],
-            "skip_bad": settings.skip_bad or None,
-        }
+        options["image_size"] = size and size[0]
     else:
-        _refuse(settings, "train_groups", "test_groups", "image_size")
+        options["image_size"] = size or (224 if settings.preset else 96)
+        options["color_mode"] = _color_mode(image_shape)
     options = {name: value for name, value in options.items() if value is not None}
     return datasets.load(settings.data, root=settings.root, **options)
 
@@ -42,13 +47,12 @@ def read_folder(settings, image_shape):
             f"{settings.data!r} is neither a data set ({', '.join(DATA_SETS)}) nor a "
             "folder of images."
         )
-    _refuse(settings, "root", "train_groups", "test_groups")
+    _refuse(settings, "root", *_OPTIONS)
     size = _image_size(settings, image_shape) or (224 if settings.preset else 64)
-    channels = image_shape[2] if image_shape else 3
     return datasets.from_directory(
         settings.data,
         image_size=size,
-        color_mode="grayscale" if channels == 1 else "rgb",
+        color_mode=_color_mode(image_shape),
         split=None,
         skip_bad=settings.skip_bad,
     )
@@ -59,6 +63,10 @@ def _image_size(settings, image_shape):
     if image_shape is not None and None not in image_shape[:2]:
         return image_shape[:2]
     return settings.image_size and (settings.image_size, settings.image_size)
+
+
+def _color_mode(image_shape):
+    return "grayscale" if image_shape and image_shape[2] == 1 else "rgb"
 
 
 def _refuse(settings, *names):

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-DATA_SETS = ("glyphs", "omniglot")
+DATA_SETS = ("glyphs", "omniglot", "grocery_store")
 # Losses with HIER beside them.
 WITH_HIER = ("hier", "hpl-hier")
 # Options that say nothing to other losses.
@@ -22,6 +22,7 @@ class Settings:
     root: str | None = None
     train_groups: list[str] | None = None
     test_groups: list[str] | None = None
+    test_split: str | None = None
     image_size: int | None = None
     skip_bad: bool = False
     loss: str = "hpl"
@@ -48,7 +49,7 @@ class Settings:
         # So that a run is understood in another working folder, too.
         for name in ("data", "root", "preset"):
             value = getattr(self, name)
-            if value is not None and value not in DATA_SETS and os.path.isdir(value):
+            if value is not None and value not in DATA_SETS and os.path.exists(value):
                 setattr(self, name, os.path.abspath(value))
 
 

@@ -1,0 +1,201 @@
+"""Grocery Store: photos of products in shops, from its official files."""
+
+from keras_hierproxy.datasets.image_reader import ImageReader
+from keras_hierproxy.datasets.official import (
+    Layout,
+    parse_lines,
+    read_lines,
+    read_splits,
+    where,
+)
+
+_FOLDERS = ("GroceryStoreDataset", "GroceryStoreDataset-master")
+LAYOUT = Layout(
+    title="Grocery Store",
+    page="GroceryStoreDataset, github.com/marcusklasson/GroceryStoreDataset",
+    tree="""\
+GroceryStoreDataset/dataset/
+    classes.csv
+    train.txt  val.txt  test.txt
+    train/Fruit/Apple/Golden-Delicious/Golden-Delicious_001.jpg ...
+    val/ ...
+    test/ ...""",
+    files=("classes.csv", "train.txt"),
+    folders=("", "dataset", *(f"{folder}/dataset" for folder in _FOLDERS)),
+    zips=("grocery_store.zip", *(f"{folder}.zip" for folder in _FOLDERS)),
+)
+COUNTS = {"train": 2640, "val": 296, "test": 2485}
+_TEST_SPLITS = ("test", "val")
+_CLASS_COLUMNS = {
+    "class name": str,
+    "class id": int,
+    "coarse class name": str,
+    "coarse class id": int,
+    "iconic image": str,
+    "description": str,
+}
+_IMAGE_COLUMNS = {"path": str, "class id": int, "coarse class id": int}
+
+
+def load_grocery_store(
+    root,
+    test_split="test",
+    image_size=96,
+    color_mode="rgb",
+    validation=0.15,
+    seed=0,
+    skip_bad=False,
+    memory_limit=2**30,
+):
+    """Grocery Store: photos of 81 kinds of fruit, vegetables and packages in shops.
+
+    Klasson, Zhang and Kjellstrom, "A Hierarchical Grocery Store Image Dataset with
+    Visual and Semantic Labels", WACV 2019. The levels are the 81 fine and 43 coarse
+    classes of `classes.csv`, and the department, which is the topmost folder: Fruit,
+    Packages or Vegetables.
+
+    **The protocol.** The official splits divide photos, not classes: test photos are
+    of classes that were trained on (and of the validation ones). This measures how
+    well an embedder knows new photos, not new classes.
+
+    - `train` is the official train split without the validation classes.
+    - `validation` is the photos of the train split of some classes, drawn by `seed`.
+      Nothing of the test split is seen when a model is selected.
+    - `test` is the official split that `test_split` names, leave-one-out: each photo
+      is a query against all others of the split. Photos of the train split are not in
+      the gallery: their embeddings were fitted to their classes, so that against
+      them Recall@1 would be the accuracy of a classifier.
+
+    Args:
+        root: folder that holds `GroceryStoreDataset`, that folder itself or the
+            folder `dataset` in it; or the zip file of these, which is read as it is,
+            or the folder that holds it as `grocery_store.zip` or
+            `GroceryStoreDataset-master.zip`.
+        test_split: the official split to test on, `"test"` or `"val"` (60 of the
+            classes). Defaults to `"test"`, which the paper reports.
+        image_size: `(height, width)`, or one number for both. Images are cropped
+            around their centre. Defaults to 96: enough to tell products, and a
+            network trained from scratch takes a fifth of the time of 224. Pass 224
+            for a pretrained one.
+        color_mode: `"rgb"` or `"grayscale"`.
+        validation: share of the classes to set aside for validation. Defaults to
+            0.15, 12 classes; 0 sets none aside.
+        seed: seed of that draw.
+        skip_bad: whether to leave out images that cannot be read, with a warning
+            that counts them, instead of raising.
+        memory_limit: bytes up to which the decoded images are kept in memory;
+            beyond, each batch decodes its own, for which the zip file has to be
+            unpacked. Defaults to 1 GiB.
+
+    Returns:
+        `Splits`, of which `train` and `validation` have disjoint classes.
+
+    Raises:
+        FileNotFoundError: an official file or an image is missing.
+        ValueError: an official split that is not there, a damaged index file, a
+            damaged zip file or image.
+
+    Example:
+
+    ```python
+    from keras_hierproxy.datasets import load_grocery_store
+
+    data = load_grocery_store("data", test_split="val")  # holds grocery_store.zip
+    data.train.level_names  # ("fine", "coarse", "department")
+    ```
+    """
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    if test_split not in _TEST_SPLITS:
+        raise ValueError(
+            f"test_split must be one of {_TEST_SPLITS}. Received: {test_split!r}"
+        )
+    folder = LAYOUT.find(root)
+    _check_test_split(folder, test_split)
+    classes = _read_classes(folder / "classes.csv")
+    departments = {}
+    train, test = (
+        _read_split(folder, split, classes, departments)
+        for split in ("train", test_split)
+    )
+    LAYOUT.check_counts(
+        {f"images in {split}.txt": COUNTS[split] for split in ("train", test_split)},
+        {
+            "images in train.txt": len(train["paths"]),
+            f"images in {test_split}.txt": len(test["paths"]),
+        },
+    )
+    LAYOUT.check_images(train["paths"] + test["paths"])
+    return read_splits(
+        "grocery_store",
+        ("fine", "coarse", "department"),
+        train,
+        test,
+        reader,
+        validation,
+        seed,
+    )
+
+
+def _check_test_split(folder, test_split):
+    there = [name for name in _TEST_SPLITS if (folder / f"{name}.txt").exists()]
+    if test_split not in there:
+        other = "".join(
+            f' Pass test_split="{name}" (--test-split {name}) to test on that split.'
+            for name in there
+        )
+        raise FileNotFoundError(
+            f"Grocery Store: no {test_split}.txt in {folder}."
+            f"{other}\n{LAYOUT.expected()}"
+        )
+
+
+def _read_classes(file):
+    """Class id to `(line, name, coarse name, coarse id)`."""
+    header, *lines = read_lines(file)
+    classes = {}
+    for line, name, fine, coarse_name, coarse, *_ in parse_lines(
+        file, lines, _CLASS_COLUMNS, ","
+    ):
+        if fine in classes:
+            raise ValueError(
+                f"{where(file, line)}: class {fine} is already in line "
+                f"{classes[fine][0]}."
+            )
+        classes[fine] = (line, name, coarse_name, coarse)
+    return classes
+
+
+def _read_split(folder, split, classes, departments):
+    """Paths and levels of a split; `departments` collects those of coarse classes."""
+    file = folder / f"{split}.txt"
+    paths, levels = [], ([], [], [])
+    for line, path, fine, coarse in parse_lines(
+        file, read_lines(file), _IMAGE_COLUMNS, ","
+    ):
+        if fine not in classes:
+            raise ValueError(
+                f"{where(file, line)}: class {fine} is not in {folder / 'classes.csv'}."
+            )
+        _, name, coarse_name, expected = classes[fine]
+        if coarse != expected:
+            raise ValueError(
+                f"{where(file, line)}: class {fine} has the coarse class {coarse}, and "
+                f"in {folder / 'classes.csv'} {expected}."
+            )
+        parts = path.split("/")
+        if len(parts) < 4 or parts[0] != split:
+            raise ValueError(
+                f"{where(file, line)}: expected a path such as "
+                f"{split}/Fruit/Apple/Golden-Delicious/Golden-Delicious_001.jpg. "
+                f"Received: {path!r}"
+            )
+        department = departments.setdefault(coarse, parts[1])
+        if department != parts[1]:
+            raise ValueError(
+                f"{where(file, line)}: the coarse class {coarse_name} lies in "
+                f"{parts[1]}, and in an earlier line in {department}."
+            )
+        paths.append(folder / path)
+        for level, value in zip(levels, (name, coarse_name, parts[1]), strict=True):
+            level.append(value)
+    return {"paths": paths, "levels": levels}
