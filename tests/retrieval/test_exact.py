@@ -1,5 +1,6 @@
 """The numbers are right: a slow version, published metrics, another library."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,11 @@ from keras_hierproxy.retrieval import (
     precision_at_1,
     r_precision,
     recall_at_k,
+    score_queries,
 )
+
+LEVEL_METRICS = ("recall", "precision@1", "r_precision", "map@r", "map", "mrr")
+GRADED_METRICS = ("ndcg", "asi", "h_ap")
 
 pytestmark = pytest.mark.host
 
@@ -56,12 +61,49 @@ def slow_scores(relevance, ks):
     r = sum(relevance)
     if r == 0:
         return None
-    precisions = [sum(relevance[: i + 1]) / (i + 1) for i in range(r) if relevance[i]]
+    precision = {
+        i: sum(relevance[: i + 1]) / (i + 1) for i, hit in enumerate(relevance) if hit
+    }
     return {f"recall@{k}": float(any(relevance[:k])) for k in ks} | {
         "precision@1": float(relevance[0]),
         "r_precision": sum(relevance[:r]) / r,
-        "map@r": sum(precisions) / r,
+        "map@r": sum(p for i, p in precision.items() if i < r) / r,
+        "map": sum(precision.values()) / r,
+        "mrr": 1 / (1 + list(relevance).index(True)),
     }
+
+
+def slow_graded(matched):
+    """NDCG, ASI and H-AP of one query, from the levels shared along its ranking."""
+    matched = [int(m) for m in matched]
+    r = sum(m > 0 for m in matched)
+    if r == 0:
+        return None
+
+    def dcg(values):
+        return sum((2**m - 1) / np.log2(2 + i) for i, m in enumerate(values))
+
+    best = sorted(matched, reverse=True)
+    overlaps = [
+        (Counter(matched[:k]) & Counter(best[:k])).total() / k for k in range(1, r + 1)
+    ]
+    relevance = [m / matched.count(m) if m else 0 for m in matched]
+    gains = [
+        sum(min(other, own) for other in relevance[: i + 1]) / (i + 1)
+        for i, own in enumerate(relevance)
+        if own
+    ]
+    return {
+        "ndcg": dcg(matched) / dcg(best),
+        "asi": sum(overlaps) / r,
+        "h_ap": sum(gains) / sum(relevance),
+    }
+
+
+def slow_means(scores):
+    valid = [s for s in scores if s is not None]
+    names = next(iter(valid), {})
+    return {name: np.mean([s[name] for s in valid]) for name in names}, len(valid)
 
 
 def slow_evaluate(queries, query_labels, gallery, gallery_labels, ks):
@@ -75,12 +117,16 @@ def slow_evaluate(queries, query_labels, gallery, gallery_labels, ks):
             slow_scores(gallery_labels[ranking, level] == label, ks)
             for ranking, label in zip(rankings, query_labels[:, level], strict=True)
         ]
-        valid = [s for s in scores if s is not None]
-        for name in slow_scores([True], ks):
-            values = [s[name] for s in valid]
-            result[prefix + name] = np.mean(values) if values else np.nan
-        result[prefix + "num_excluded"] = len(scores) - len(valid)
-    return result
+        means, num_valid = slow_means(scores)
+        nothing = dict.fromkeys(slow_scores([True], ks), np.nan)
+        result |= {prefix + n: value for n, value in (nothing | means).items()}
+        result[prefix + "num_excluded"] = len(scores) - num_valid
+    shared = [
+        (gallery_labels[ranking] == labels).sum(axis=1)
+        for ranking, labels in zip(rankings, query_labels, strict=True)
+    ]
+    means, _ = slow_means([slow_graded(matched) for matched in shared])
+    return result | dict.fromkeys(GRADED_METRICS, np.nan) | means
 
 
 @st.composite
@@ -131,7 +177,11 @@ def test_neighbours_with_ties(problem):
 def test_metrics_with_ties(problem):
     *_, ks = problem
     expected = slow_evaluate(*problem)
-    assert evaluate(*problem) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    results = evaluate(*problem, metrics=LEVEL_METRICS + GRADED_METRICS)
+    assert results == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    # The usual ones look at fewer neighbours.
+    for name, value in evaluate(*problem).items():
+        assert value == pytest.approx(expected[name], abs=1e-12, nan_ok=True)
     # A single level may come without its axis.
     queries, query_labels, gallery, gallery_labels, ks = problem
     flat = evaluate(
@@ -180,20 +230,39 @@ def test_published_metrics(name):
         np.take_along_axis(exact, golden["ranking"], axis=1),
         atol=1e-6,
     )
-    results = evaluate(embeddings, labels, k=ks)
+    scores = score_queries(
+        embeddings, labels, k=ks, metrics=LEVEL_METRICS + GRADED_METRICS
+    )
+    results = scores.means()
+    for name in GRADED_METRICS:
+        # With one level H-AP is AP, which the file holds.
+        theirs = "level0_ap" if name == "h_ap" and labels.shape[1] == 1 else name
+        np.testing.assert_allclose(
+            scores.values[name], golden[f"{theirs}_per_query"], rtol=0, atol=1e-6
+        )
+        assert results[name] == pytest.approx(float(golden[theirs]), abs=1e-6)
     for level in range(labels.shape[1]):
         prefix = f"level{level}_" if level else ""
         relevance = labels[indices, level] == labels[:, level][:, None]
         positives = count_positives(labels[:, level])
         has_positive = golden[f"level{level}_has_positive"]
         np.testing.assert_array_equal(positives > 0, has_positive)
-        ours = map_at_r(relevance, positives)
-        theirs = golden[f"level{level}_map_at_r_per_query"]
-        np.testing.assert_allclose(
-            ours[has_positive], theirs[has_positive], rtol=0, atol=1e-6
+        for metric, theirs in {"map@r": "map_at_r", "map": "ap"}.items():
+            np.testing.assert_allclose(
+                scores.values[prefix + metric],
+                np.where(
+                    has_positive, golden[f"level{level}_{theirs}_per_query"], np.nan
+                ),
+                rtol=0,
+                atol=1e-6,
+            )
+        np.testing.assert_array_equal(
+            map_at_r(relevance, positives), scores.values[f"{prefix}map@r"]
         )
-        assert np.isnan(ours[~has_positive]).all()
-        averages = {"map@r": golden[f"level{level}_map_at_r"]}
+        averages = {
+            "map@r": golden[f"level{level}_map_at_r"],
+            "map": golden[f"level{level}_ap"],
+        }
         for k in ks:
             averages[f"recall@{k}"] = golden[f"level{level}_recall_at_{k}"]
         if level == 0:
@@ -201,6 +270,8 @@ def test_published_metrics(name):
                 "map@r": "mean_average_precision_at_r",
                 "precision@1": "precision_at_1",
                 "r_precision": "r_precision",
+                "map": "mean_average_precision",
+                "mrr": "mean_reciprocal_rank",
             }.items():
                 averages[ours_name] = golden[f"pml_level0_{theirs_name}"]
         for metric, value in averages.items():
@@ -215,6 +286,15 @@ def test_published_metrics(name):
         )
 
 
+PEER_NAMES = {
+    "precision@1": "precision_at_1",
+    "r_precision": "r_precision",
+    "map@r": "mean_average_precision_at_r",
+    "map": "mean_average_precision",
+    "mrr": "mean_reciprocal_rank",
+}
+
+
 @pytest.mark.parametrize("leave_one_out", [True, False])
 @pytest.mark.parametrize("num_classes", [3, 40, 400])
 def test_pytorch_metric_learning(leave_one_out, num_classes):
@@ -222,9 +302,7 @@ def test_pytorch_metric_learning(leave_one_out, num_classes):
     calculator = pytest.importorskip(
         "pytorch_metric_learning.utils.accuracy_calculator"
     ).AccuracyCalculator(
-        include=("precision_at_1", "r_precision", "mean_average_precision_at_r"),
-        k="max_bin_count",
-        device=torch.device("cpu"),
+        include=tuple(PEER_NAMES.values()), k=None, device=torch.device("cpu")
     )
     rng = np.random.default_rng(num_classes)
     labels = rng.integers(0, num_classes, size=600)
@@ -232,13 +310,10 @@ def test_pytorch_metric_learning(leave_one_out, num_classes):
     points = unit(centers[labels] + rng.normal(size=(600, 16))).astype("float32")
     if leave_one_out:
         theirs = calculator.get_accuracy(points, labels)
-        ours = evaluate(points, labels)
+        ours = evaluate(points, labels, metrics=LEVEL_METRICS)
     else:
         halves = points[:200], labels[:200], points[200:], labels[200:]
         theirs = calculator.get_accuracy(*halves)
-        ours = evaluate(*halves)
-    assert ours["precision@1"] == pytest.approx(theirs["precision_at_1"])
-    assert ours["r_precision"] == pytest.approx(theirs["r_precision"], abs=1e-6)
-    assert ours["map@r"] == pytest.approx(
-        theirs["mean_average_precision_at_r"], abs=1e-6
-    )
+        ours = evaluate(*halves, metrics=LEVEL_METRICS)
+    for our_name, their_name in PEER_NAMES.items():
+        assert ours[our_name] == pytest.approx(theirs[their_name], abs=1e-6)
