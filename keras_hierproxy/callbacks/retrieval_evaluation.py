@@ -10,7 +10,8 @@ from keras_hierproxy.retrieval import evaluate
 class RetrievalEvaluation(keras.callbacks.Callback):
     """Embeds a data set after each epoch and logs its retrieval metrics.
 
-    Every image is a query against all others. The numbers land in `logs` under
+    Every image is a query against all others, or, of data with an `is_query`, the
+    queries retrieve from the gallery. The numbers land in `logs` under
     `prefix` (`val_recall@1`, `val_level1_recall@1` ...), where `EarlyStopping`,
     `ModelCheckpoint`, `CSVLogger` and `TensorBoard` find them: give those
     `monitor="val_recall@1", mode="max"`. `EmbeddingModel.fit` and
@@ -55,7 +56,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         super().__init__()
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: every={every}.")
-        self.inputs, self.labels = _inputs_and_labels(data)
+        self.inputs, self._arguments = _inputs_and_arguments(data)
         self.k = (k,) if isinstance(k, int) else tuple(k)
         self.metrics = metrics
         self.prefix = prefix
@@ -78,9 +79,8 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     def compute(self):
         """The metrics of the model as it is now, under the names of the logs."""
-        points = self._embed()
-        geometry = geometry_of(self.model)
-        return self._evaluate(points, self.labels, geometry=geometry)
+        arguments = self._arguments(self._embed())
+        return self._results(arguments, geometry=geometry_of(self.model))
 
     def _embed(self):
         if hasattr(self.model, "embed"):
@@ -91,15 +91,17 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     def _checked_names(self):
         """Asks for one stand-in among the others: has all arguments checked."""
-        points = np.ones((len(self.labels), 1))
-        labels = self.labels
-        results = self._evaluate(points[:1], labels[:1], points[1:], labels[1:])
-        return tuple(results)
+        num_rows = len(keras.tree.flatten(self.inputs)[0])
+        stand_ins = self._arguments(np.ones((num_rows, 1)))
+        if "gallery" not in stand_ins:
+            points, labels = stand_ins.values()
+            stand_ins |= {"gallery": points[1:], "gallery_labels": labels[1:]}
+        for name in ("queries", "query_labels"):
+            stand_ins[name] = stand_ins[name][:1]
+        return tuple(self._results(stand_ins))
 
-    def _evaluate(self, *points_and_labels, **options):
-        results = evaluate(
-            *points_and_labels, k=self.k, metrics=self.metrics, **options
-        )
+    def _results(self, arguments, **options):
+        results = evaluate(**arguments, k=self.k, metrics=self.metrics, **options)
         return {
             self.prefix + name: value
             for name, value in results.items()
@@ -107,9 +109,11 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         }
 
 
-def _inputs_and_labels(data):
-    if hasattr(data, "images"):
-        return data.images, data.labels
+def _inputs_and_arguments(data):
+    """The inputs, and the function of their points that returns `evaluate`'s
+    arguments."""
+    if hasattr(data, "retrieval_arguments"):
+        return data.images, data.retrieval_arguments
     if not isinstance(data, tuple) or len(data) != 2:
         raise ValueError(
             "RetrievalEvaluation takes a `khp.datasets.RetrievalDataset` or a tuple "
@@ -122,4 +126,4 @@ def _inputs_and_labels(data):
             "Inputs and labels must have as many rows as each other. Received: "
             f"inputs of {sorted(lengths)} rows and {len(labels)} labels."
         )
-    return inputs, labels
+    return inputs, lambda points: {"queries": points, "query_labels": labels}

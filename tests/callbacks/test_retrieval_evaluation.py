@@ -147,3 +147,16 @@ def test_the_constructor_is_fast():
     # Evaluating 20,000 stand-ins took 40 s.
     assert time.perf_counter() - start < 2
     assert len(evaluation.names) == 4 * 6
+
+
+def test_queries_retrieve_from_their_gallery(model):
+    is_query = np.arange(24) % 3 == 0
+    data = RetrievalDataset(tiny.INPUTS, LEVELS, is_query=is_query)
+    # A gallery of 16: no K beyond it.
+    with pytest.raises(ValueError, match="k=17 is larger than the gallery"):
+        RetrievalEvaluation(data, k=17)
+    history = logged(RetrievalEvaluation(data, k=16), model)
+    expected = khp.retrieval.evaluate(
+        **data.retrieval_arguments(model.embed(tiny.INPUTS)), k=16
+    )
+    assert history["val_recall@16"] == [expected["recall@16"]]

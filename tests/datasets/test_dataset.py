@@ -166,3 +166,40 @@ def test_images_of_different_shapes():
     images[:] = [np.zeros((2, 2)), np.zeros((3, 3))]
     with pytest.raises(ValueError, match="different shapes"):
         RetrievalDataset(images, [0, 1])
+
+
+def test_queries_and_gallery():
+    labels, points = [0, 1, 0, 1, 2], np.arange(10).reshape(5, 2)
+    is_query = np.array([True, False, False, True, False])
+    data = RetrievalDataset(np.zeros(5), labels, is_query=is_query)
+    assert data.gallery_size == 3
+    arguments = data.retrieval_arguments(points)
+    assert {name: value.tolist() for name, value in arguments.items()} == {
+        "queries": [[0, 1], [6, 7]],
+        "query_labels": [[0], [1]],
+        "gallery": [[2, 3], [4, 5], [8, 9]],
+        "gallery_labels": [[1], [0], [2]],
+    }
+    assert data.subset([3, 1]).is_query.tolist() == [True, False]
+    # A gallery that no query is left for is no task.
+    with pytest.raises(ValueError, match="0 queries of 2 images"):
+        data.subset([1, 2])
+
+
+def test_every_image_is_a_query_by_default():
+    data = RetrievalDataset(np.zeros(3), [0, 0, 1])
+    assert data.is_query is None and data.gallery_size == 2
+    assert set(data.retrieval_arguments(np.eye(3))) == {"queries", "query_labels"}
+
+
+@pytest.mark.parametrize(
+    ("is_query", "message"),
+    [
+        ([0, 1, 1], r"bool array of shape \(3,\).*int64"),
+        ([True, False], r"bool of shape \(2,\)"),
+        ([True, True, True], "3 queries of 3 images.*pass None"),
+    ],
+)
+def test_bad_queries(is_query, message):
+    with pytest.raises(ValueError, match=message):
+        RetrievalDataset(np.zeros(3), [0, 0, 1], is_query=is_query)
