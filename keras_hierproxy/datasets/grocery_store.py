@@ -1,13 +1,9 @@
 """Grocery Store: photos of products in shops, from its official files."""
 
 from keras_hierproxy.datasets.image_reader import ImageReader
-from keras_hierproxy.datasets.official import (
-    Layout,
-    parse_lines,
-    read_lines,
-    read_splits,
-    where,
-)
+from keras_hierproxy.datasets.index_files import line_error, parse_lines, read_lines
+from keras_hierproxy.datasets.layout import Layout
+from keras_hierproxy.datasets.rows import Rows, read_splits
 
 _FOLDERS = ("GroceryStoreDataset", "GroceryStoreDataset-master")
 LAYOUT = Layout(
@@ -120,11 +116,11 @@ def load_grocery_store(
     LAYOUT.check_counts(
         {f"images in {split}.txt": COUNTS[split] for split in ("train", test_split)},
         {
-            "images in train.txt": len(train["paths"]),
-            f"images in {test_split}.txt": len(test["paths"]),
+            "images in train.txt": len(train),
+            f"images in {test_split}.txt": len(test),
         },
     )
-    LAYOUT.check_images(train["paths"] + test["paths"])
+    LAYOUT.check_images(folder, train.paths + test.paths)
     return read_splits(
         "grocery_store",
         ("fine", "coarse", "department"),
@@ -133,6 +129,7 @@ def load_grocery_store(
         reader,
         validation,
         seed,
+        new=False,
     )
 
 
@@ -143,59 +140,54 @@ def _check_test_split(folder, test_split):
             f' Pass test_split="{name}" (--test-split {name}) to test on that split.'
             for name in there
         )
-        raise FileNotFoundError(
-            f"Grocery Store: no {test_split}.txt in {folder}."
-            f"{other}\n{LAYOUT.expected()}"
-        )
+        raise LAYOUT.error(f"no {test_split}.txt in {folder}.{other}", [])
 
 
 def _read_classes(file):
-    """Class id to `(line, name, coarse name, coarse id)`."""
-    header, *lines = read_lines(file)
+    """Class id to `(name, coarse name, coarse id)`."""
+    _header, *lines = read_lines(file)
     classes = {}
     for line, name, fine, coarse_name, coarse, *_ in parse_lines(
         file, lines, _CLASS_COLUMNS, ","
     ):
         if fine in classes:
-            raise ValueError(
-                f"{where(file, line)}: class {fine} is already in line "
-                f"{classes[fine][0]}."
-            )
-        classes[fine] = (line, name, coarse_name, coarse)
+            raise line_error(file, line, f"class {fine} is in a line before.")
+        classes[fine] = (name, coarse_name, coarse)
     return classes
 
 
 def _read_split(folder, split, classes, departments):
-    """Paths and levels of a split; `departments` collects those of coarse classes."""
+    """The rows of a split; `departments` collects those of the coarse classes."""
     file = folder / f"{split}.txt"
-    paths, levels = [], ([], [], [])
+    rows = Rows(3)
     for line, path, fine, coarse in parse_lines(
         file, read_lines(file), _IMAGE_COLUMNS, ","
     ):
         if fine not in classes:
-            raise ValueError(
-                f"{where(file, line)}: class {fine} is not in {folder / 'classes.csv'}."
-            )
-        _, name, coarse_name, expected = classes[fine]
+            raise line_error(file, line, f"class {fine} is not in classes.csv.")
+        name, coarse_name, expected = classes[fine]
         if coarse != expected:
-            raise ValueError(
-                f"{where(file, line)}: class {fine} has the coarse class {coarse}, and "
-                f"in {folder / 'classes.csv'} {expected}."
+            raise line_error(
+                file,
+                line,
+                f"the coarse class of class {fine} is {coarse}, and in classes.csv "
+                f"{expected}.",
             )
         parts = path.split("/")
         if len(parts) < 4 or parts[0] != split:
-            raise ValueError(
-                f"{where(file, line)}: expected a path such as "
-                f"{split}/Fruit/Apple/Golden-Delicious/Golden-Delicious_001.jpg. "
-                f"Received: {path!r}"
+            raise line_error(
+                file,
+                line,
+                f"expected a path such as {split}/Fruit/Apple/Golden-Delicious/"
+                f"Golden-Delicious_001.jpg. Received: {path!r}",
             )
-        department = departments.setdefault(coarse, parts[1])
+        department = departments.setdefault(coarse_name, parts[1])
         if department != parts[1]:
-            raise ValueError(
-                f"{where(file, line)}: the coarse class {coarse_name} lies in "
-                f"{parts[1]}, and in an earlier line in {department}."
+            raise line_error(
+                file,
+                line,
+                f"the coarse class {coarse_name} lies in {parts[1]}, and in a line "
+                f"before in {department}.",
             )
-        paths.append(folder / path)
-        for level, value in zip(levels, (name, coarse_name, parts[1]), strict=True):
-            level.append(value)
-    return {"paths": paths, "levels": levels}
+        rows.append(folder / path, name, coarse_name, department)
+    return rows

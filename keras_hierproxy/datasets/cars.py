@@ -1,0 +1,170 @@
+"""Cars-196: photos of cars, from its official files."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_hierproxy.datasets.image_reader import ImageReader
+from keras_hierproxy.datasets.layout import Layout
+from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
+
+LAYOUT = Layout(
+    title="Cars-196",
+    page="Cars Dataset, ai.stanford.edu/~jkrause/cars/car_dataset.html",
+    tree="""\
+cars_annos.mat
+car_ims/000001.jpg ...
+or, downloaded in two parts:
+cars_test_annos_withlabels.mat
+devkit/cars_meta.mat  devkit/cars_train_annos.mat
+cars_train/00001.jpg ...
+cars_test/00001.jpg ...""",
+    files=("cars_annos.mat",),
+    folders=("", "cars196", "stanford_cars"),
+    archives=("car_ims.tgz", "cars_train.tgz", "cars_test.tgz", "car_devkit.tgz"),
+)
+TWO_PARTS = dataclasses.replace(
+    LAYOUT, files=("devkit/cars_meta.mat", "devkit/cars_train_annos.mat")
+)
+COUNTS = {
+    "training images": 8054,
+    "training classes": 98,
+    "test images": 8131,
+    "test classes": 98,
+}
+_TEST_LABELS = "cars_test_annos_withlabels.mat"
+
+
+def load_cars(
+    root,
+    image_size=224,
+    color_mode="rgb",
+    validation=0.15,
+    seed=0,
+    skip_bad=False,
+    memory_limit=2**30,
+):
+    """Cars-196: 16,185 photos of 196 models of cars.
+
+    Krause, Stark, Deng and Fei-Fei, "3D Object Representations for Fine-Grained
+    Categorization", 3dRR 2013. One level, the model: make and type stand in its name
+    only.
+
+    **The protocol** is that of the field: the first 98 classes (8,054 photos) are for
+    training, the other 98 (8,131 photos) for the test, leave-one-out. The official
+    division into training and test photos is of photos, not of classes, and plays no
+    part. Whole photos: bounding boxes are not used. The validation classes are taken
+    out of the training ones, so that `train` is smaller than in papers that select
+    models on the test classes; `validation=0` gives theirs.
+
+    Args:
+        root: folder that holds `cars_annos.mat` and `car_ims`; or `devkit`,
+            `cars_train`, `cars_test` and `cars_test_annos_withlabels.mat` (which may
+            also lie in `devkit`). Or the one that holds this folder as `cars196` or
+            `stanford_cars`.
+        image_size: `(height, width)`, or one number for both. Images are cropped
+            around their centre. Defaults to 224, which papers use.
+        color_mode: `"rgb"` or `"grayscale"`.
+        validation: share of the training classes to set aside for validation.
+            Defaults to 0.15, 15 classes; 0 sets none aside.
+        seed: seed of that draw.
+        skip_bad: whether to leave out images that cannot be read, with a warning
+            that counts them, instead of raising.
+        memory_limit: bytes up to which the decoded images are kept in memory;
+            beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
+            to 1 GiB.
+
+    Returns:
+        `Splits` of disjoint classes.
+
+    Raises:
+        FileNotFoundError: an official file or an image is missing.
+        ValueError: a damaged index file or image; an index of the full set that has
+            not the published counts.
+
+    Example:
+
+    ```python
+    from keras_hierproxy.datasets import load_cars
+
+    data = load_cars("data/cars196")  # holds cars_annos.mat and car_ims
+    data.test.num_classes  # 98
+    ```
+    """
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    in_parts = None if root is None else TWO_PARTS.look(root)
+    folder = in_parts or LAYOUT.find(root)
+    train, test = _read_two_parts(folder) if in_parts else _read_whole(folder)
+    LAYOUT.check_counts(COUNTS, count_rows(train, test))
+    LAYOUT.check_images(folder, train.paths + test.paths)
+    return read_splits("cars", ("model",), train, test, reader, validation, seed)
+
+
+def _read_whole(folder):
+    file = folder / "cars_annos.mat"
+    names = _read_mat(file, "class_names")
+    return _split(folder, names, [(file, "relative_im_path", "")])
+
+
+def _read_two_parts(folder):
+    tests = [folder / _TEST_LABELS, folder / "devkit" / _TEST_LABELS]
+    test = next((file for file in tests if file.exists()), None)
+    if test is None:
+        raise LAYOUT.error(
+            f"no {_TEST_LABELS}. Looked in {folder} and {folder / 'devkit'}. "
+            "devkit/cars_test_annos.mat has no labels.",
+            [folder],
+        )
+    names = _read_mat(folder / "devkit" / "cars_meta.mat", "class_names")
+    train = folder / "devkit" / "cars_train_annos.mat"
+    return _split(
+        folder, names, [(train, "fname", "cars_train"), (test, "fname", "cars_test")]
+    )
+
+
+def _split(folder, names, files):
+    """Rows of the first half of the classes, and of the others."""
+    train, test = Rows(1), Rows(1)
+    seen = set()
+    for file, field, subfolder in files:
+        for number, annotation in enumerate(_annotations(file, field), start=1):
+            path = folder / subfolder / str(annotation[field])
+            label = annotation["class"]
+            if np.ndim(label) or not 1 <= label <= len(names):
+                raise ValueError(
+                    f"{file}, annotation {number}: class {label} is none of the "
+                    f"{len(names)} class names."
+                )
+            if path in seen:
+                raise ValueError(
+                    f"{file}, annotation {number}: {annotation[field]} is there twice."
+                )
+            seen.add(path)
+            rows = train if label <= len(names) // 2 else test
+            rows.append(path, str(names[label - 1]))
+    return train, test
+
+
+def _annotations(file, field):
+    annotations = _read_mat(file, "annotations")
+    fields = annotations.dtype.names or ()
+    if not {field, "class"} <= set(fields):
+        raise ValueError(
+            f"{file}: the annotations must have the fields {field!r} and 'class'. "
+            f"Received: {fields}"
+        )
+    return annotations
+
+
+def _read_mat(file, name):
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(file, squeeze_me=True)
+    except Exception as error:  # SciPy's, of many kinds, for a broken file
+        raise ValueError(
+            f"{file} is not a readable MATLAB file: {error}. Get it again."
+        ) from error
+    if name not in content:
+        raise ValueError(f"{file} holds no {name!r}. Get it again.")
+    return np.atleast_1d(content[name])

@@ -1,0 +1,125 @@
+"""What index files list, rows of paths and classes, turned into data sets."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
+
+
+@dataclasses.dataclass
+class Rows:
+    """The images of one set.
+
+    Args:
+        num_levels: number of label levels.
+
+    Attributes:
+        paths: list of `N` paths.
+        levels: for each level, finest first, a list of `N` classes: strings, or
+            numbers, which sort as such.
+        is_query: list of `N` bools, or empty.
+    """
+
+    num_levels: dataclasses.InitVar[int]
+    paths: list = dataclasses.field(default_factory=list)
+    levels: list = dataclasses.field(default_factory=list)
+    is_query: list = dataclasses.field(default_factory=list)
+
+    def __post_init__(self, num_levels):
+        self.levels = [[] for _ in range(num_levels)]
+
+    def __len__(self):
+        return len(self.paths)
+
+    def append(self, path, *classes):
+        """Adds an image and its class on each level."""
+        self.paths.append(path)
+        for level, value in zip(self.levels, classes, strict=True):
+            level.append(value)
+
+    @property
+    def num_classes(self):
+        """Number of classes of the finest level."""
+        return len(set(self.levels[0]))
+
+
+def read_rows(parts, reader, level_names):
+    """Reads the images of several sets.
+
+    Together, so that all are kept in memory or none, and one warning counts the bad.
+
+    Args:
+        parts: dict of names of sets to `Rows`.
+        reader: `ImageReader`.
+        level_names: a name for each level, finest first.
+
+    Returns:
+        List of a `RetrievalDataset` for each set.
+    """
+    paths = sum((rows.paths for rows in parts.values()), [])
+    good, images = reader.read(paths)
+    levels = zip(*(rows.levels for rows in parts.values()), strict=True)
+    names, labels = zip(
+        *(np.unique(sum(level, []), return_inverse=True) for level in levels),
+        strict=True,
+    )
+    labels = np.stack(labels, axis=1)[good]
+    class_names = [[str(name) for name in level] for level in names]
+    queries = sum((rows.is_query or [False] * len(rows) for rows in parts.values()), [])
+    ends = np.searchsorted(good, np.cumsum([len(rows) for rows in parts.values()]))
+    data = []
+    for at, (name, rows) in zip(
+        np.split(np.arange(len(good)), ends[:-1]), parts.items(), strict=True
+    ):
+        if not len(at):
+            raise ValueError(f"{name!r} has no image that can be read.")
+        data.append(
+            RetrievalDataset(
+                images.subset(at) if hasattr(images, "subset") else images[at],
+                labels[at],
+                class_names,
+                level_names,
+                name,
+                [paths[good[i]] for i in at],
+                [queries[good[i]] for i in at] if rows.is_query else None,
+            )
+        )
+    return data
+
+
+def count_rows(train, test):
+    """What is counted of a training and a test set, for `Layout.check_counts`."""
+    return {
+        "training images": len(train),
+        "training classes": train.num_classes,
+        "test images": len(test),
+        "test classes": test.num_classes,
+    }
+
+
+def read_splits(name, level_names, train, test, reader, validation, seed, new=True):
+    """Reads a training and a test set, and splits validation classes off the first.
+
+    Args:
+        name: what to call the data set.
+        level_names: a name for each level, finest first.
+        train: `Rows`.
+        test: `Rows`.
+        reader: `ImageReader`.
+        validation: share of the training classes to set aside for validation.
+        seed: seed of that draw.
+        new: whether the test classes must not be training classes, too.
+
+    Returns:
+        `Splits`.
+    """
+    shared = sorted(set(train.levels[0]) & set(test.levels[0]))
+    if new and shared:
+        raise ValueError(
+            f"{len(shared)} classes of {name!r} are listed both for training and for "
+            f"the test: {', '.join(map(str, shared[:5]))}. Get its index files again."
+        )
+    seen, unseen = read_rows({name: train, f"{name}/test": test}, reader, level_names)
+    splits = seen.split(validation=validation, test=0, seed=seed)
+    return Splits(splits.train, splits.validation, unseen)
