@@ -5,11 +5,18 @@ import math
 import keras
 import numpy as np
 
+from keras_hierproxy.datasets.hosts import check_host, share
+from keras_hierproxy.datasets.images import ImageFiles
 from keras_hierproxy.datasets.prefetch import Prefetcher
+from keras_hierproxy.datasets.samplers import (
+    BalancedSampler,
+    HierarchicalSampler,
+    RandomSampler,
+)
 
-SAMPLERS = ("random", "balanced")
+SAMPLERS = ("random", "balanced", "hierarchical")
 # Second words of the random streams of an epoch.
-_ORDER, _AUGMENT = 1, 2
+_ORDER, _AUGMENT, _AUGMENT_ON_HOST = 1, 2, 3
 
 
 class Batches(keras.utils.PyDataset):
@@ -24,21 +31,34 @@ class Batches(keras.utils.PyDataset):
     order drawn from Python's global `random`. Leave `steps_per_epoch` unset: it
     makes epochs begin in the middle of a pass.
 
+    Several hosts that train together pass the same arguments and each its own `host`.
+    They draw the same epoch, each reads its share of every batch, and the shares,
+    joined, are the batch that one host would see. Keras (3.15, on JAX) takes what a
+    `PyDataset` yields for this host's share, once it is told that the data is shared
+    out already: of `d = keras.distribution.DataParallel(auto_shard_dataset=False)`,
+    pass `host=(d.data_shard_id, d.num_processes)`.
+
     Args:
         images: array, or `ImageFiles`, of `N` images.
         labels: integer array `(N,)` of dense class ids.
-        batch_size: images a batch. Defaults to 128.
-        sampler: `"random"`, each image once an epoch; or `"balanced"`, for losses
+        batch_size: images a batch, over all hosts. Defaults to 128.
+        sampler: `"random"`, each image once an epoch; `"balanced"`, for losses
             over pairs: each batch holds `P = batch_size // images_per_class`
-            classes and `K = images_per_class` images of each, `P * K` in all.
-            Classes come up equally often, whatever their size, and none again
-            before all have; so do the images of a class. A class of fewer than
-            `K` images repeats some. An epoch has about `N` images.
-        images_per_class: `K` of the balanced sampler. Defaults to 2, the least
-            that gives every image a positive.
+            classes and `K = images_per_class` images of each, `P * K` in all; or
+            `"hierarchical"`: the `P` classes come from `S = super_classes`
+            super-classes, `P // S` of each. See
+            `keras_hierproxy.datasets.samplers`.
+        images_per_class: `K`. Defaults to 2, the least that gives every image a
+            positive.
+        super_classes: `S`. Defaults to 2, the least that gives a class both
+            siblings and others.
+        super_labels: integer array `(N,)` of dense ids of super-classes, for the
+            hierarchical sampler.
         seed: non-negative integer.
-        augment: `None`, or a callable `(images, rng) -> images` on a batch of
-            images, with a `numpy.random.Generator`, as `RandomAffine`.
+        augment: `None`; or a callable `(images, rng) -> images` on a batch of
+            images, with a `numpy.random.Generator`, as `RandomAffine`; or a list of
+            such, applied one after another. See
+            `keras_hierproxy.datasets.augment`.
         shuffle: whether the random sampler draws a new order each epoch; otherwise
             images come in theirs. Defaults to `True`.
         drop_remainder: whether to leave out the last batch of the random sampler
@@ -47,6 +67,17 @@ class Batches(keras.utils.PyDataset):
             trains. Defaults to 0, none. They stand in for those of
             `keras.utils.PyDataset`, which in Keras 3.15 begin the first epoch with
             batches left over from building the model.
+        host: `(index, count)` of this host. Defaults to `(0, 1)`, a single one.
+            `count` must divide the batch. If a smaller last batch is left that it
+            does not divide, it is filled up with copies of its images, and every
+            batch is `(images, labels, weights)`, with weight 0 for a copy: to the
+            losses of this package it is absent. An augmentation with a method
+            `draw`, as `RandomAffine` and `RandomResizedCrop`, does to an image what
+            it would do on a single host. Any other, as `KerasLayers`, draws for
+            the rows of its host: what it does to an image depends on `host`.
+
+    Raises:
+        ValueError: arguments that make no batch, or of hosts that cannot share it.
 
     Attributes:
         epoch: the epoch that the next batches are of.
@@ -71,37 +102,43 @@ class Batches(keras.utils.PyDataset):
         batch_size=128,
         sampler="random",
         images_per_class=2,
+        super_classes=2,
+        super_labels=None,
         seed=0,
         augment=None,
         shuffle=True,
         drop_remainder=False,
         workers=0,
+        host=(0, 1),
     ):
         super().__init__()
         self.images = images
         self.labels = np.asarray(labels, "int32")
         self.batch_size = _check_int("batch_size", batch_size, least=1)
         self.images_per_class = _check_int("images_per_class", images_per_class, 1)
+        self.super_classes = _check_int("super_classes", super_classes, least=1)
+        self.super_labels = super_labels
         self.seed = _check_int("seed", seed, least=0)
         self.threads = _check_int("workers", workers, least=0)
-        self.sampler = sampler
-        self.augment = augment
+        self.augment = _check_augment(augment)
         self.shuffle = shuffle
         self.drop_remainder = drop_remainder
-        self._check_sampler()
+        self.sampler = self._make_sampler(sampler)
+        self.host = check_host(host)
 
         self.epoch = 0
         self._order = (None, None)
+        self._weighted = self._is_weighted()
+        # Whether images are left to be decoded by the first augmentation.
+        self._late = isinstance(images, ImageFiles) and any(
+            getattr(augment, "takes_files", False) for augment in self.augment[:1]
+        )
         self._prefetcher = None
         # Batches left of the pass that `on_epoch_begin` announced.
         self._remaining = math.inf
 
     def __len__(self):
-        if self.sampler == "balanced":
-            return max(1, round(len(self.labels) / self._balanced_size))
-        if self.drop_remainder:
-            return len(self.labels) // self.batch_size
-        return math.ceil(len(self.labels) / self.batch_size)
+        return self.sampler.num_batches
 
     def __getitem__(self, index):
         if not 0 <= index < len(self):
@@ -128,7 +165,7 @@ class Batches(keras.utils.PyDataset):
         self._remaining = math.inf
 
     def indices(self, epoch):
-        """Positions of the images in each batch of an epoch.
+        """Positions of the images in each batch of an epoch, over all hosts.
 
         Args:
             epoch: integer.
@@ -138,101 +175,78 @@ class Batches(keras.utils.PyDataset):
         """
         cached, order = self._order
         if cached != epoch:
-            order = self._draw_order(np.random.default_rng((self.seed, epoch, _ORDER)))
+            rng = np.random.default_rng((self.seed, epoch, _ORDER))
+            order = self.sampler.draw(rng)
             self._order = (epoch, order)
         return order
 
-    @property
-    def _balanced_size(self):
-        return self.batch_size // self.images_per_class * self.images_per_class
-
     def _make(self, epoch, index):
-        chosen = self.indices(epoch)[index]
-        images = self.images[chosen]
-        if self.augment is not None:
-            rng = np.random.default_rng((self.seed, epoch, _AUGMENT, index))
-            images = self.augment(images, rng)
-        return images, self.labels[chosen]
+        batch = self.indices(epoch)[index]
+        rows, weights = share(len(batch), self.host)
+        chosen = batch[rows]
+        images = self.images.subset(chosen) if self._late else self.images[chosen]
+        rng = np.random.default_rng((self.seed, epoch, _AUGMENT, index))
+        own_rng = np.random.default_rng(
+            (self.seed, epoch, _AUGMENT_ON_HOST, index, self.host[0])
+        )
+        for augment in self.augment:
+            if hasattr(augment, "draw"):
+                images = augment.apply(images, augment.draw(rng, len(batch))[rows])
+            else:
+                images = augment(images, own_rng)
+        labels = self.labels[chosen]
+        return (images, labels, weights) if self._weighted else (images, labels)
 
-    def _draw_order(self, rng):
-        if self.sampler == "balanced":
-            return self._draw_balanced(rng)
-        size = len(self.labels)
-        order = rng.permutation(size) if self.shuffle else np.arange(size)
-        return np.split(order, range(self.batch_size, size, self.batch_size))
-
-    def _draw_balanced(self, rng):
-        classes_per_batch = self.batch_size // self.images_per_class
-        members = _positions_by_id(self.labels)
-        classes = deal(rng, len(members), len(self), classes_per_batch).ravel()
-        order = np.empty((len(classes), self.images_per_class), int)
-        for member, turns in zip(members, _positions_by_id(classes), strict=False):
-            order[turns] = member[
-                deal(rng, len(member), len(turns), self.images_per_class)
-            ]
-        return list(order.reshape(len(self), -1))
-
-    def _check_sampler(self):
-        if self.sampler not in SAMPLERS:
-            raise ValueError(
-                f"sampler must be one of {SAMPLERS}. Received: {self.sampler!r}"
+    def _make_sampler(self, name):
+        if name not in SAMPLERS:
+            raise ValueError(f"sampler must be one of {SAMPLERS}. Received: {name!r}")
+        if name == "random":
+            return RandomSampler(
+                len(self.labels), self.batch_size, self.shuffle, self.drop_remainder
             )
-        if self.sampler == "balanced":
-            self._check_balanced()
-        elif not len(self):
-            raise ValueError(
-                f"batch_size={self.batch_size} with drop_remainder=True makes no "
-                f"batch of {len(self.labels)} images. Pass a smaller batch_size."
-            )
-
-    def _check_balanced(self):
-        num_classes = self.labels.max() + 1
-        classes_per_batch = self.batch_size // self.images_per_class
         if not self.shuffle:
             raise ValueError(
-                "sampler='balanced' draws its batches: it has no shuffle=False."
+                f"sampler={name!r} draws its batches: it has no shuffle=False."
             )
-        if not 1 <= classes_per_batch <= num_classes:
+        if name == "balanced":
+            return BalancedSampler(self.labels, self.batch_size, self.images_per_class)
+        if self.super_labels is None:
             raise ValueError(
-                f"sampler='balanced' puts batch_size // images_per_class = "
-                f"{self.batch_size} // {self.images_per_class} = {classes_per_batch} "
-                f"classes in a batch, of {num_classes}. Pass a batch_size between "
-                f"{self.images_per_class} and {num_classes * self.images_per_class}, "
-                "or other images_per_class."
+                "sampler='hierarchical' needs super_labels, the super-class of each "
+                "image. `RetrievalDataset.batches` passes those of its level 1."
             )
+        return HierarchicalSampler(
+            self.labels,
+            np.asarray(self.super_labels),
+            self.batch_size,
+            self.images_per_class,
+            self.super_classes,
+        )
+
+    def _is_weighted(self):
+        """Whether hosts cannot share the last batch equally."""
+        _, count = self.host
+        if count == 1:
+            return False
+        size = self.sampler.batch_size
+        if size % count:
+            raise ValueError(
+                f"{count} hosts cannot share batches of {size} images equally. Pass a "
+                f"batch_size that makes their number a multiple of {count}."
+            )
+        return len(self.indices(0)[-1]) % count > 0
 
 
-def deal(rng, size, hands, hand_size):
-    """Deals hands of distinct items, each item once before any comes up again.
-
-    Args:
-        rng: `numpy.random.Generator`.
-        size: number of items.
-        hands: number of hands.
-        hand_size: items in a hand; if there are fewer items, a hand holds all of
-            them, and some repeatedly.
-
-    Returns:
-        Integer array `(hands, hand_size)` of items in `[0, size)`.
-    """
-    dealt = np.empty((hands, hand_size), int)
-    deck = np.empty(0, int)
-    for hand in dealt:
-        if size < hand_size:
-            hand[:] = np.resize(rng.permutation(size), hand_size)
-            continue
-        if len(deck) < hand_size:
-            fresh = rng.permutation(size)
-            # What is still in the old deck goes to the bottom of the new one.
-            held = np.isin(fresh, deck)
-            deck = np.concatenate([deck, fresh[~held], fresh[held]])
-        hand[:], deck = deck[:hand_size], deck[hand_size:]
-    return dealt
-
-
-def _positions_by_id(ids):
-    """For each id from 0 to the largest, where it stands."""
-    return np.split(np.argsort(ids, kind="stable"), np.cumsum(np.bincount(ids))[:-1])
+def _check_augment(augment):
+    augments = () if augment is None else augment
+    augments = tuple(augments) if isinstance(augments, list | tuple) else (augments,)
+    for one in augments:
+        if not callable(one):
+            raise ValueError(
+                "augment must be None, a callable (images, rng) -> images, such as "
+                f"RandomAffine(), or a list of such. Received: {one!r}"
+            )
+    return augments
 
 
 def _check_int(argument, value, least):

@@ -270,11 +270,14 @@ class RetrievalDataset:
         batch_size=128,
         sampler="random",
         images_per_class=2,
+        super_classes=2,
+        level=1,
         seed=0,
         augment=None,
         shuffle=True,
         drop_remainder=False,
         workers=0,
+        host=(0, 1),
     ):
         """Batches `(images, labels)` for `fit`, labels those of the finest level.
 
@@ -283,21 +286,32 @@ class RetrievalDataset:
 
         Args:
             batch_size: images a batch. Defaults to 128.
-            sampler: `"random"`, or `"balanced"`: `images_per_class` images of each
-                of `batch_size // images_per_class` classes.
-            images_per_class: for the balanced sampler. Defaults to 2, the least
-                that gives every image a positive.
+            sampler: `"random"`; `"balanced"`: `images_per_class` images of each
+                of `P = batch_size // images_per_class` classes; or
+                `"hierarchical"`: these classes are those of `super_classes`
+                super-classes, `P // super_classes` of each.
+            images_per_class: for the last two. Defaults to 2, the least that gives
+                every image a positive.
+            super_classes: for the hierarchical sampler. Defaults to 2, the least
+                that gives a class both siblings and others.
+            level: level of its super-classes. Defaults to 1, the one above the
+                finest.
             seed: non-negative integer.
             augment: callable `(images, rng) -> images` on a batch, as
-                `RandomAffine()`, or `None`.
+                `RandomAffine()`, a list of such, or `None`.
             shuffle: whether the random sampler draws a new order each epoch.
             drop_remainder: whether to leave out a smaller last batch.
             workers: threads that make the next batches while the model trains;
                 worth it where images are decoded from files.
+            host: `(index, count)` where several hosts train together: this one
+                reads its share of each batch.
 
         Returns:
             A `keras.utils.PyDataset` of images `(B, H, W, C)` and labels `int32`
             `(B,)`.
+
+        Raises:
+            ValueError: arguments that make no batch of these images.
 
         Example:
 
@@ -310,17 +324,29 @@ class RetrievalDataset:
         images, labels = data.batches(4, sampler="balanced")[0]
         ```
         """
+        super_labels = None
+        if sampler == "hierarchical":
+            if level not in range(1, self.num_levels):
+                raise ValueError(
+                    "sampler='hierarchical' needs a level of super-classes, above the "
+                    f"finest. Received: level={level!r} of {self.num_levels}, "
+                    f"{', '.join(self.level_names)}."
+                )
+            super_labels = self.labels[:, level]
         return Batches(
             self.images,
             self.labels[:, 0],
             batch_size=batch_size,
             sampler=sampler,
             images_per_class=images_per_class,
+            super_classes=super_classes,
+            super_labels=super_labels,
             seed=seed,
             augment=augment,
             shuffle=shuffle,
             drop_remainder=drop_remainder,
             workers=workers,
+            host=host,
         )
 
     def _nested_taxonomy(self):

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import math
 import os
 import warnings
 
@@ -9,16 +10,21 @@ import numpy as np
 
 # The last bytes of a complete file.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
-def decode(open_file, name, image_size, mode):
-    """Decodes an image, turned upright and cropped around its centre.
+def decode(open_file, name, image_size, mode, part=None, interpolation="bicubic"):
+    """Decodes a part of an image, turned upright, to one size.
 
     Args:
         open_file: callable that returns the binary file.
         name: what to call it in an error.
         image_size: `(height, width)` of the result.
         mode: `"RGB"` or `"L"`, Pillow's name of colour or gray.
+        part: function of the upright image's `(width, height)` that returns the
+            `(left, upper, right, lower)` to keep, in its pixels. Defaults to the
+            largest centred part of the proportions of `image_size`.
+        interpolation: name of one of Pillow's resampling filters.
 
     Returns:
         `uint8` array `(height, width, 3)` or `(height, width, 1)`.
@@ -26,17 +32,86 @@ def decode(open_file, name, image_size, mode):
     Raises:
         ValueError: the file is missing, truncated or no image.
     """
-    from PIL import Image, ImageOps
+    from PIL import ExifTags, Image, ImageOps
 
     try:
         with open_file() as file, Image.open(file) as image:
-            # Lets a large JPEG be decoded at a fraction of its size.
-            image.draft(mode, (2 * max(image_size),) * 2)
-            image = ImageOps.exif_transpose(image).convert(mode)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+            size = image.size[::-1] if turned else image.size
+            box = center_box(size, image_size) if part is None else part(size)
+            reduction = _draft(image, mode, box, image_size)
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.mode != mode:
+                image = image.convert(mode)
     except Exception as error:  # Pillow's, of many kinds, for a broken file
         raise ValueError(f"{name} is not a readable image: {error}") from error
-    pixels = np.asarray(ImageOps.fit(image, image_size[::-1]))
-    return pixels.reshape(*image_size, -1)
+    return resize(image, image_size, np.divide(box, reduction), interpolation)
+
+
+def center_box(size, image_size, share=1.0):
+    """The largest centred box of given proportions.
+
+    Args:
+        size: `(width, height)` of the image.
+        image_size: `(height, width)`, the proportions.
+        share: factor of the box's sides, at most 1.
+
+    Returns:
+        `(left, upper, right, lower)`, floats.
+    """
+    scale = share * min(size[0] / image_size[1], size[1] / image_size[0])
+    width, height = scale * image_size[1], scale * image_size[0]
+    left, upper = (size[0] - width) / 2, (size[1] - height) / 2
+    return left, upper, left + width, upper + height
+
+
+def resize(picture, image_size, box, interpolation):
+    """Resizes a box of a Pillow image.
+
+    Args:
+        picture: Pillow image of mode `"RGB"` or `"L"`.
+        image_size: `(height, width)` of the result.
+        box: `(left, upper, right, lower)`; what lies beyond the image is cut off.
+        interpolation: name of one of Pillow's resampling filters.
+
+    Returns:
+        `uint8` array `(height, width, 3)` or `(height, width, 1)`.
+    """
+    from PIL import Image
+
+    # Rounding may push a box past the border, which Pillow refuses.
+    box = np.clip(box, 0, picture.size * 2).tolist()
+    filter = Image.Resampling[interpolation.upper()]
+    return np.asarray(picture.resize(image_size[::-1], filter, box)).reshape(
+        *image_size, -1
+    )
+
+
+def check_interpolation(interpolation):
+    """Raises `ValueError` for a name that is none of Pillow's resampling filters."""
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"interpolation must be one of {INTERPOLATIONS}. "
+            f"Received: {interpolation!r}"
+        )
+
+
+def _draft(image, mode, box, image_size):
+    """Has a large JPEG decoded at a fraction of its size.
+
+    The box still gets twice the pixels that it is resized to, which is as good as
+    all of them.
+
+    Returns:
+        By what factor the image gets smaller.
+    """
+    left, upper, right, lower = box
+    share = max(image_size[1] / (right - left), image_size[0] / (lower - upper))
+    width, height = image.size
+    # At least 1: Pillow divides by these.
+    wanted = math.ceil(2 * share * width) or 1, math.ceil(2 * share * height) or 1
+    drafted = image.draft(mode, wanted)
+    return 1 if drafted is None else width / drafted[1][2]
 
 
 def check_file(path):
@@ -106,12 +181,20 @@ class ImageFiles:
 
     Indexes like an array of shape `(N, H, W, C)` and holds only the paths. Images
     are turned upright (EXIF), and resized and cropped around their centre to
-    `image_size`, keeping their proportions.
+    `image_size`, keeping their proportions. For training on random parts of the
+    originals instead, see `RandomResizedCrop`.
 
     Args:
         paths: sequence of `N` paths.
         image_size: `(height, width)`.
         color_mode: `"rgb"` or `"grayscale"`. Defaults to `"rgb"`.
+        center_crop: what share of the sides of the largest centred part to keep, in
+            `(0, 1]`. Defaults to 1, all of it. `224 / 256` with an `image_size` of
+            224 is the papers' evaluation: the shorter side to 256, then a centre
+            crop of 224.
+        interpolation: `"nearest"`, `"box"`, `"bilinear"`, `"hamming"`, `"bicubic"`
+            or `"lanczos"`, Pillow's filters. Defaults to `"bicubic"`, as in the
+            papers.
 
     Attributes:
         shape: `(N, H, W, C)`.
@@ -130,10 +213,25 @@ class ImageFiles:
 
     dtype = np.dtype("uint8")
 
-    def __init__(self, paths, image_size, color_mode="rgb"):
+    def __init__(
+        self,
+        paths,
+        image_size,
+        color_mode="rgb",
+        center_crop=1.0,
+        interpolation="bicubic",
+    ):
+        if not 0 < center_crop <= 1:
+            raise ValueError(
+                "center_crop must be a share in (0, 1], such as 224 / 256. "
+                f"Received: {center_crop!r}"
+            )
+        check_interpolation(interpolation)
         self.paths = tuple(paths)
         self.image_size = tuple(image_size)
         self.color_mode = color_mode
+        self.center_crop = center_crop
+        self.interpolation = interpolation
 
     @property
     def shape(self):
@@ -152,12 +250,33 @@ class ImageFiles:
             images[row] = self.decode(self.paths[i])
         return images
 
-    def decode(self, path):
-        """The pixels of one file, `uint8` `(H, W, C)`."""
-        mode = "RGB" if self.color_mode == "rgb" else "L"
-        return decode(functools.partial(open, path, "rb"), path, self.image_size, mode)
+    def decode(self, path, part=None, interpolation=None):
+        """The pixels of one file, `uint8` `(H, W, C)`.
+
+        Args:
+            path: the file.
+            part: as in `keras_hierproxy.datasets.images.decode`. By default the one
+                in the centre.
+            interpolation: instead of the usual one.
+        """
+        return decode(
+            functools.partial(open, path, "rb"),
+            path,
+            self.image_size,
+            "RGB" if self.color_mode == "rgb" else "L",
+            part or self._center,
+            interpolation or self.interpolation,
+        )
 
     def subset(self, indices):
         """The images at `indices`, still to be decoded."""
-        paths = [self.paths[i] for i in indices]
-        return ImageFiles(paths, self.image_size, self.color_mode)
+        return ImageFiles(
+            [self.paths[i] for i in indices],
+            self.image_size,
+            self.color_mode,
+            self.center_crop,
+            self.interpolation,
+        )
+
+    def _center(self, size):
+        return center_box(size, self.image_size, self.center_crop)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_hierproxy.datasets import RetrievalDataset
-from keras_hierproxy.datasets.batches import deal
+from keras_hierproxy.datasets.samplers.deal import deal
 
 pytestmark = pytest.mark.host
 
@@ -200,7 +200,7 @@ def test_index_out_of_range(data, index):
         ({"batch_size": 8.0}, "batch_size must be an integer. Received: 8.0"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"workers": True}, "workers must be an integer"),
-        ({"sampler": "even"}, r"one of \('random', 'balanced'\). Received: 'even'"),
+        ({"sampler": "even"}, r"'balanced', 'hierarchical'\). Received: 'even'"),
         ({"batch_size": 51, "drop_remainder": True}, "no batch of 50 images"),
         ({"sampler": "balanced", "shuffle": False}, "no shuffle=False"),
         ({"sampler": "balanced"}, "= 64 classes in a batch, of 10. .* 2 and 20"),

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_hierproxy.datasets.augment.pixels import check_images, to_picture
+
 
 class RandomAffine:
     """Rotates, scales, shears and shifts each image of a batch a little.
@@ -55,22 +57,22 @@ class RandomAffine:
         Returns:
             `uint8` array of the same shape.
         """
+        return self.apply(images, self.draw(rng, len(images)))
+
+    def draw(self, rng, count):
+        """Random numbers for each of `count` images, `(count, 5)` in [-1, 1)."""
+        return rng.uniform(-1, 1, (5, count)).T
+
+    def apply(self, images, draws):
+        """Distorts each image as the row of `draws` that belongs to it says."""
         from PIL import Image
 
-        if (
-            images.dtype != np.uint8
-            or images.ndim != 4
-            or images.shape[3] not in (1, 3)
-        ):
-            raise ValueError(
-                "RandomAffine takes uint8 images (B, H, W, C) with C = 1 or 3. "
-                f"Received {images.dtype} of shape {images.shape}."
-            )
+        check_images(type(self).__name__, images)
         gray = images.shape[3] == 1
         distorted = np.empty_like(images)
-        maps = self._draw_maps(rng, len(images), *images.shape[1:3])
+        maps = self._maps(draws, *images.shape[1:3])
         for image, result, inverse in zip(images, distorted, maps, strict=True):
-            picture = Image.fromarray(image[..., 0] if gray else image)
+            picture = to_picture(image)
             picture = picture.transform(
                 picture.size,
                 Image.Transform.AFFINE,
@@ -81,15 +83,15 @@ class RandomAffine:
             result[...] = np.asarray(picture).reshape(image.shape)
         return distorted
 
-    def _draw_maps(self, rng, count, height, width):
+    def _maps(self, draws, height, width):
         """Matrices (count, 2, 3) from points (x, y, 1) of the result to the source."""
-        rotation, scale, shear, dx, dy = rng.uniform(-1, 1, (5, count))
+        rotation, scale, shear, dx, dy = draws.T
         angle = np.radians(self.rotation) * rotation
         slant = np.tan(np.radians(self.shear) * shear)
         size = (1 + self.scale) ** scale
         cos, sin = np.cos(angle) / size, np.sin(angle) / size
         linear = np.stack([cos, cos * slant - sin, sin, sin * slant + cos], axis=-1)
-        linear = linear.reshape(count, 2, 2)
+        linear = linear.reshape(-1, 2, 2)
         center = np.array([width, height]) / 2
         shift = self.translation * np.stack([dx, dy], axis=-1) * 2 * center
         offset = center - np.einsum("nij,nj->ni", linear, center + shift)

@@ -1,0 +1,51 @@
+"""Each image once an epoch."""
+
+import math
+
+import numpy as np
+
+
+class RandomSampler:
+    """Each image once an epoch, in a new order each time.
+
+    Args:
+        num_images: how many there are.
+        batch_size: images a batch; the last one may be smaller.
+        shuffle: whether to draw an order; otherwise images come in theirs.
+        drop_remainder: whether to leave out a smaller last batch.
+
+    Raises:
+        ValueError: no batch would be left.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_hierproxy.datasets.samplers import RandomSampler
+
+    sampler = RandomSampler(10, batch_size=4)
+    sampler.draw(np.random.default_rng(0))  # 3 arrays, of 4, 4 and 2 positions
+    ```
+    """
+
+    def __init__(self, num_images, batch_size, shuffle=True, drop_remainder=False):
+        self.num_images = num_images
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.num_batches = (
+            num_images // batch_size
+            if drop_remainder
+            else math.ceil(num_images / batch_size)
+        )
+        if not self.num_batches:
+            raise ValueError(
+                f"batch_size={batch_size} with drop_remainder=True makes no "
+                f"batch of {num_images} images. Pass a smaller batch_size."
+            )
+
+    def draw(self, rng):
+        """Positions of the images in each batch of an epoch."""
+        size = self.num_images
+        order = rng.permutation(size) if self.shuffle else np.arange(size)
+        batches = np.split(order, range(self.batch_size, size, self.batch_size))
+        return batches[: self.num_batches]
