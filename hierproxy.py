@@ -11,6 +11,7 @@ import os
 import pathlib
 import shlex
 import sys
+import time
 import warnings
 from typing import Annotated
 
@@ -34,6 +35,7 @@ def _choice(name, *values):
 
 
 Backend = _choice("Backend", "tensorflow", "jax", "torch")
+DType = _choice("DType", "float32", "float16")
 Split = _choice("Split", "test", "validation", "train", "all")
 Loss = _choice(
     "Loss",
@@ -401,6 +403,99 @@ def evaluate(
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(results, indent=2))
+
+
+@app.command()
+def embed(
+    context: typer.Context,
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of images, with a folder a class or without classes, or a "
+            "name as in `train --data`."
+        ),
+    ],
+    model: Annotated[
+        pathlib.Path,
+        typer.Argument(help="Folder of a run, a `.keras` file or a preset's folder."),
+    ],
+    output: Annotated[
+        pathlib.Path,
+        _option("The folder to write to.", "--output", "-o", metavar="FOLDER"),
+    ],
+    root: Root = None,
+    train_groups: TrainGroups = None,
+    test_groups: TestGroups = None,
+    test_split: TestSplit = None,
+    split: Annotated[
+        Split | None,
+        _option(
+            "`all` of a folder (the default for folders), or `test` (the default for "
+            "names), `validation` or `train`.",
+            panel="Data",
+            metavar="NAME",
+        ),
+    ] = None,
+    skip_bad: SkipBad = False,
+    dtype: Annotated[
+        DType,
+        _option(
+            "`float32`, or `float16`: half the size, and coordinates rounded to 11 "
+            "bits.",
+            metavar="NAME",
+        ),
+    ] = "float32",
+    batch_size: Annotated[
+        int, _option("Images that are embedded at a time.", metavar="N", min=1)
+    ] = 128,
+    backend: BackendOption = None,
+):
+    """Embeds images by a trained model into a folder of plain files.
+
+    `embeddings.npy` holds the embeddings, `items.csv` path and labels of each,
+    `embeddings.json` what they are. Read them with `khp.embeddings.load`, NumPy,
+    pandas. Images are read while the model works, and memory does not grow with their
+    number. After **Ctrl-C**, a crash or a full disk the same command goes on where it
+    stopped, to the same result.
+
+    Examples:
+
+        hierproxy embed photos/ runs/photos-hpl-0 -o gallery
+        hierproxy embed glyphs runs/glyphs-hpl-0 --split test -o glyphs-test
+    """
+    runs = _import_runs(backend)
+    options = ("root", "train_groups", "test_groups", "test_split", "skip_bad")
+    changes = {
+        name: context.params[name] for name in options if _is_given(context, name)
+    }
+    with console.status("Reading ..."):
+        job = runs.prepare_embedding(
+            data, model, output, changes, split and str(split), str(dtype), batch_size
+        )
+    total, before = len(job.data.images), job.writer.position
+    if before:
+        console.print(f"Going on after {before:,} of {total:,} images.")
+    start = time.monotonic()
+    with runs.ImageBar(console, total, before) as bar:
+        finished = job.run(bar.advance)
+    if not finished:
+        console.print(
+            f"Stopped after {job.writer.position:,} of {total:,} images. The same "
+            "command goes on from there."
+        )
+        raise typer.Exit(130)
+    seconds = time.monotonic() - start
+    rate = (total - before) / seconds
+    console.print(
+        f"{job.writer.num_rows:,} embeddings in {seconds:,.0f} s, {rate:,.0f} images a "
+        "second. They are in"
+    )
+    console.print(str(output), markup=False, soft_wrap=True)
+    if job.writer.skipped:
+        console.print(
+            f"{len(job.writer.skipped):,} images were left out: embeddings.json names "
+            "them."
+        )
 
 
 @app.command()

@@ -32,11 +32,11 @@ __version__ = "0.1.0"
 
 
 def __dir__():
-    return [*globals(), "datasets"]
+    return [*globals(), "datasets", "embeddings"]
 
 
 def __getattr__(name):
-    # Data sets are for those who use ours; nothing in them is saved in a model.
-    if name == "datasets":
+    # For those who use them; nothing in them is saved in a model.
+    if name in ("datasets", "embeddings"):
         return importlib.import_module(f"keras_hierproxy.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ ROOMS = (
     "trees",
     "retrieval",
     "datasets",
+    "embeddings",
     "layers",
     "losses",
     "regularizers",

@@ -112,11 +112,7 @@ def _find_images(root):
     paths = []
     for folder, subfolders, files in os.walk(root, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
-        images = sorted(
-            name
-            for name in files
-            if name[0] != "." and name.lower().endswith(_SUFFIXES)
-        )
+        images = names_of_images(files)
         if not images and not subfolders:
             raise ValueError(
                 f"The folder {folder} holds no images ({', '.join(_SUFFIXES)}). "
@@ -125,6 +121,13 @@ def _find_images(root):
         paths += [pathlib.Path(folder, name) for name in images]
     _check_depths(root, paths)
     return paths
+
+
+def names_of_images(names):
+    """Those of files' names that are of images, by their suffix, and not hidden."""
+    return sorted(
+        name for name in names if name[0] != "." and name.lower().endswith(_SUFFIXES)
+    )
 
 
 def _check_depths(root, paths):

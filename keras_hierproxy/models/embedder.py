@@ -224,6 +224,25 @@ class Embedder:
         outputs = self.predict(x, batch_size=batch_size, verbose=verbose)
         return keras.tree.map_structure(self._points, outputs)
 
+    def embed_on_batch(self, x, preprocess=True):
+        """Embeds one batch of inputs: for data of which no array can be made.
+
+        As `predict_on_batch` it costs less than `embed`, which sets up a pipeline.
+        All batches should have the same size, since another one may mean to compile
+        again.
+
+        Args:
+            x: inputs `(n, ...)`: an array, or a list or dict of them.
+            preprocess: whether they pass through the model's preprocessor first;
+                False where that has happened, for example ahead, on a thread.
+
+        Returns:
+            As `embed`.
+        """
+        if preprocess and self._preprocess() is not None:
+            x = self._preprocess()(x)
+        return keras.tree.map_structure(self._points, self.predict_on_batch(x))
+
     def _points(self, outputs):
         if projection_of(self) is None:
             outputs = self.geometry.project(keras.ops.cast(outputs, "float32"))

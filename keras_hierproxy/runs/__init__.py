@@ -6,6 +6,8 @@ What its errors name are options of `hierproxy`.
 from keras.config import backend as backend
 
 from keras_hierproxy.runs.data import load_data as load_data
+from keras_hierproxy.runs.embed import EmbeddingJob as EmbeddingJob
+from keras_hierproxy.runs.embed import prepare_embedding as prepare_embedding
 from keras_hierproxy.runs.embedder import LOSSES as LOSSES
 from keras_hierproxy.runs.embedder import build_embedder as build_embedder
 from keras_hierproxy.runs.evaluation import evaluate_split as evaluate_split
@@ -13,6 +15,7 @@ from keras_hierproxy.runs.evaluation import evaluation_settings as evaluation_se
 from keras_hierproxy.runs.evaluation import load_embedder as load_embedder
 from keras_hierproxy.runs.evaluation import load_split as load_split
 from keras_hierproxy.runs.progress import EpochLines as EpochLines
+from keras_hierproxy.runs.progress import ImageBar as ImageBar
 from keras_hierproxy.runs.run import new_run as new_run
 from keras_hierproxy.runs.run import resume_run as resume_run
 from keras_hierproxy.runs.settings import SETTINGS as SETTINGS

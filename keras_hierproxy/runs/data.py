@@ -1,8 +1,11 @@
 """The data of a run."""
 
 import os
+import pathlib
 
 from keras_hierproxy import datasets
+from keras_hierproxy.datasets.directory import names_of_images
+from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.runs.settings import DATA_SETS
 
 # The options of single data sets.
@@ -13,16 +16,17 @@ _OPTIONS = {
 }
 
 
-def load_data(settings, image_shape=None):
+def load_data(settings, image_shape=None, **reading):
     """The splits that the settings name: a known data set or a folder of images.
 
     Args:
         settings: `Settings`.
         image_shape: `(height, width, channels)`, None where any will do, that a
             trained model takes. By default the settings decide.
+        **reading: for a folder, further arguments of `from_directory`.
     """
     if settings.data not in DATA_SETS:
-        return _split_classes(read_folder(settings, image_shape))
+        return _split_classes(read_folder(settings, image_shape, **reading))
     for name, data_sets in _OPTIONS.items():
         if settings.data not in data_sets:
             _refuse(settings, name)
@@ -41,21 +45,57 @@ def load_data(settings, image_shape=None):
     return datasets.load(settings.data, root=settings.root, **options)
 
 
-def read_folder(settings, image_shape):
+def read_folder(settings, image_shape, **reading):
+    """All images of a folder that has a folder for each class.
+
+    Args:
+        settings, image_shape, **reading: as of `load_data`.
+    """
+    _check_folder(settings)
+    size, color_mode = _size_and_color(settings, image_shape)
+    return datasets.from_directory(
+        settings.data,
+        image_size=size,
+        color_mode=color_mode,
+        split=None,
+        skip_bad=settings.skip_bad,
+        **reading,
+    )
+
+
+def read_unlabelled(settings, image_shape):
+    """The images that lie directly in a folder, to be decoded when they are needed.
+
+    Args:
+        settings, image_shape: as of `load_data`.
+
+    Returns:
+        An `ImageFiles`, or None where the folder has folders in it, or no images.
+    """
+    _check_folder(settings)
+    with os.scandir(settings.data) as entries:
+        visible = [entry for entry in entries if entry.name[0] != "."]
+    names = names_of_images(entry.name for entry in visible)
+    if not names or any(entry.is_dir() for entry in visible):
+        return None
+    size, color_mode = _size_and_color(settings, image_shape)
+    reader = ImageReader(size, color_mode, settings.skip_bad, memory_limit=0)
+    return reader.read([pathlib.Path(settings.data, name) for name in names])[1]
+
+
+def _check_folder(settings):
     if not os.path.isdir(settings.data):
         raise ValueError(
             f"{settings.data!r} is neither a data set ({', '.join(DATA_SETS)}) nor a "
             "folder of images."
         )
     _refuse(settings, "root", *_OPTIONS)
+
+
+def _size_and_color(settings, image_shape):
+    """Of photos in a folder."""
     size = _image_size(settings, image_shape) or (224 if settings.preset else 64)
-    return datasets.from_directory(
-        settings.data,
-        image_size=size,
-        color_mode=_color_mode(image_shape),
-        split=None,
-        skip_bad=settings.skip_bad,
-    )
+    return size, _color_mode(image_shape)
 
 
 def _image_size(settings, image_shape):

@@ -1,0 +1,140 @@
+"""The lines of `items.csv`: which image each embedding is of, and its labels."""
+
+import csv
+import hashlib
+import io
+import os
+
+import numpy as np
+
+_ROLES = ("gallery", "query")
+# Paths are bytes on some systems, and need not be text.
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
+
+
+def columns(level_names, has_roles):
+    """The names in the first line."""
+    names = ["row", "path", *(["role"] if has_roles else [])]
+    for level in level_names:
+        names += [f"{level}_id", level]
+    return names
+
+
+def header(data):
+    """The first line, as bytes."""
+    return _encode([columns(data.level_names, data.is_query is not None)])
+
+
+def lines(data, first_row, positions):
+    """The lines of some images, as bytes.
+
+    Args:
+        data: a `RetrievalDataset`, or unlabelled images with the same attributes.
+        first_row: int, row of the first one's embedding.
+        positions: int sequence `(n,)`, places of the images in `data`.
+    """
+    return _encode(
+        _fields(data, row, position)
+        for row, position in enumerate(positions, start=first_row)
+    )
+
+
+def _fields(data, row, position):
+    fields = [row, "" if data.paths is None else data.paths[position]]
+    if data.is_query is not None:
+        fields.append(_ROLES[int(data.is_query[position])])
+    if data.labels is not None:
+        names = zip(data.labels[position], data.class_names, strict=True)
+        fields += [field for i, level in names for field in (i, level[i])]
+    return fields
+
+
+def _encode(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode(**_ENCODING)
+
+
+def estimated_bytes(data, start):
+    """About how many bytes the lines of the images from `start` on take."""
+    count = len(data.images) - start
+    total = 20 * count
+    if data.paths is not None:
+        total += sum(len(os.fsencode(path)) for path in data.paths[start:])
+    if data.labels is not None:
+        for ids, names in zip(data.labels[start:].T, data.class_names, strict=True):
+            lengths = np.array([len(name.encode(**_ENCODING)) for name in names])
+            total += int(lengths[ids].sum()) + 8 * count
+    return total
+
+
+def fingerprint(data):
+    """SHA-256 of all that the lines say; of images without paths also of their pixels.
+
+    So that work which was interrupted goes on with the same images only.
+    """
+    digest = hashlib.sha256(header(data))
+    for start in range(0, len(data.images), 1024):
+        positions = range(start, min(start + 1024, len(data.images)))
+        digest.update(lines(data, start, positions))
+    if data.paths is None:
+        digest.update(np.ascontiguousarray(data.images))
+    return digest.hexdigest()
+
+
+def read(path, num_rows, level_names, class_names, has_roles):
+    """Reads and checks `items.csv`.
+
+    Returns:
+        `(paths, labels, is_query)`: a tuple of str or None, an int32 array
+        `(n, levels)` or None, and a bool array `(n,)` or None.
+
+    Raises:
+        ValueError: lines that are missing, or say something else than the rest.
+    """
+    expected = columns(level_names, has_roles)
+    first_level = 3 if has_roles else 2
+    paths, roles = [], []
+    labels = np.empty((num_rows, len(level_names)), "int32")
+    with path.open(newline="", **_ENCODING) as file:
+        reader = csv.reader(file)
+        if next(reader, None) != expected:
+            raise ValueError(f"{path} must begin with the line {','.join(expected)}.")
+        row = -1
+        for row, fields in enumerate(reader):
+            if row == num_rows:
+                break
+            _check(fields, row, expected, path)
+            paths.append(fields[1])
+            if has_roles:
+                roles.append(fields[2])
+            for level, names in enumerate(class_names):
+                text, name = fields[first_level + 2 * level :][:2]
+                if not text.isdecimal() or names[int(text) : int(text) + 1] != (name,):
+                    _refuse(fields, row, path, f"no class {name!r} has this id")
+                labels[row, level] = int(text)
+    if row + 1 != num_rows:
+        raise ValueError(
+            f"{path} has {'more than ' if row == num_rows else ''}"
+            f"{min(row + 1, num_rows)} lines below its first, and there are "
+            f"{num_rows} embeddings."
+        )
+    if has_roles and not set(roles) <= set(_ROLES):
+        unknown = next(role for role in roles if role not in _ROLES)
+        raise ValueError(f"{path} has the role {unknown!r}: expected {_ROLES}.")
+    return (
+        tuple(paths) if any(paths) else None,
+        labels if level_names else None,
+        np.array(roles) == _ROLES[1] if has_roles else None,
+    )
+
+
+def _check(fields, row, expected, path):
+    if len(fields) != len(expected):
+        _refuse(fields, row, path, f"expected {len(expected)} columns")
+    if fields[0] != str(row):
+        _refuse(fields, row, path, f"expected row {row}")
+
+
+def _refuse(fields, row, path, why):
+    raise ValueError(f"{path}, row {row}: {why}. Received: {fields}")

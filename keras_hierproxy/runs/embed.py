@@ -1,0 +1,252 @@
+"""Embeds a data set into a folder: the work of `hierproxy embed`."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import pathlib
+import zipfile
+
+import keras
+
+import keras_hierproxy
+from keras_hierproxy import datasets
+from keras_hierproxy.embeddings import EmbeddingWriter
+from keras_hierproxy.embeddings.writer import check_folder
+from keras_hierproxy.runs.data import load_data, read_folder, read_unlabelled
+from keras_hierproxy.runs.embedder import check_images
+from keras_hierproxy.runs.evaluation import evaluation_settings, load_embedder
+from keras_hierproxy.runs.interrupt import StopOnInterrupt
+from keras_hierproxy.runs.read_ahead import read_ahead
+from keras_hierproxy.runs.run import read_record
+from keras_hierproxy.runs.settings import DATA_SETS
+
+# As in training with --preset.
+_PRETRAINED_SIZE = 224
+
+
+@dataclasses.dataclass
+class UnlabelledImages:
+    """Images without labels, with the attributes of a `RetrievalDataset`."""
+
+    images: datasets.ImageFiles
+    paths: tuple
+    name: str
+    labels = is_query = None
+    level_names = class_names = ()
+
+
+class EmbeddingJob:
+    """A data set on its way into a folder.
+
+    Args:
+        embedder: an `Embedder`.
+        data: a `RetrievalDataset` or `UnlabelledImages`.
+        folder: path.
+        identity: dict with `model` and `data`, for `embeddings.json`.
+        dtype: `"float32"` or `"float16"`.
+        batch_size: int.
+        skip_bad: bool, whether to leave out images that cannot be decoded.
+
+    Attributes:
+        writer: the `EmbeddingWriter`.
+
+    Raises:
+        ValueError, OSError: those of `EmbeddingWriter`.
+    """
+
+    def __init__(
+        self,
+        embedder,
+        data,
+        folder,
+        identity,
+        dtype="float32",
+        batch_size=128,
+        skip_bad=False,
+    ):
+        self.embedder = embedder
+        self.data = data
+        self.batch_size = min(batch_size, len(data.images))
+        self.skip_bad = skip_bad
+        self.writer = EmbeddingWriter(
+            folder,
+            data,
+            embedder.geometry,
+            embedder.output_shape[-1],
+            dtype,
+            {**identity, "batch_size": self.batch_size},
+        )
+
+    def run(self, advance=lambda images: None):
+        """Embeds what is left to embed, until all is done or Ctrl-C is pressed.
+
+        Args:
+            advance: called with the number of images after each batch.
+
+        Returns:
+            Whether all is done.
+
+        Raises:
+            ValueError: an image that cannot be decoded, without `skip_bad`; an
+                embedding that is not finite.
+            OSError: the disk is full.
+        """
+        with StopOnInterrupt() as interrupt, self.writer as writer:
+            batches = read_ahead(
+                self.data.images, self.batch_size, writer.position, self._prepare()
+            )
+            with contextlib.closing(batches):
+                for positions, batch, bad in batches:
+                    self._check(bad)
+                    good = [position for position in positions if position not in bad]
+                    points = self.embedder.embed_on_batch(batch, preprocess=False)
+                    rows = [position - positions.start for position in good]
+                    writer.append(points[rows], good, bad)
+                    advance(len(positions))
+                    if interrupt.noticed:
+                        break
+            if writer.position < len(self.data.images):
+                return False
+            if not writer.num_rows:
+                raise ValueError(
+                    f"None of {writer.position:,} images could be read: "
+                    f"{writer.skipped[0]['error']}"
+                )
+            writer.finish()
+        return True
+
+    def _prepare(self):
+        preprocessor = getattr(self.embedder, "preprocessor", None)
+        if preprocessor is None:
+            return None
+        # From the accelerator: few batches wait in its memory.
+        return lambda batch: keras.ops.convert_to_numpy(preprocessor(batch))
+
+    def _check(self, bad):
+        if bad and not self.skip_bad:
+            raise ValueError(
+                f"{bad[min(bad)]}. Mend it, or pass --skip-bad to leave out such "
+                "images, and run the same command again: it goes on where it stopped."
+            )
+
+
+def prepare_embedding(
+    data, model, folder, changes, split=None, dtype="float32", batch_size=128
+):
+    """What `hierproxy embed` is to do, after all that can be checked before.
+
+    Args:
+        data: name of a data set, or a folder.
+        model: path of the model.
+        folder: path to write to.
+        changes: dict of further settings that were given.
+        split: name of a split or `"all"`; by default `"all"` of a folder, and
+            `"test"` of a data set that has splits.
+        dtype: `"float32"` or `"float16"`.
+        batch_size: int.
+
+    Returns:
+        `EmbeddingJob`.
+    """
+    check_folder(folder)
+    settings, _ = evaluation_settings(model, data, changes)
+    split = split or ("test" if settings.data in DATA_SETS else "all")
+    identity = {"model": {"path": str(model), "sha256": model_sha256(model)}}
+    embedder = _load(model)
+    _check_model(embedder, model)
+    identity["model"]["class"] = type(embedder).__name__
+    chosen = _read(settings, split, _image_shape(embedder, model))
+    check_images(chosen, embedder)
+    identity["data"] = {
+        "name": chosen.name,
+        "source": settings.data,
+        "split": split,
+        "images": len(chosen.images),
+        "image_shape": chosen.images.shape[1:],
+    }
+    identity["made_with"] = {
+        "keras_hierproxy": keras_hierproxy.__version__,
+        "keras": keras.__version__,
+        "backend": keras.config.backend(),
+    }
+    skip_bad = settings.skip_bad
+    return EmbeddingJob(embedder, chosen, folder, identity, dtype, batch_size, skip_bad)
+
+
+def model_sha256(path):
+    """SHA-256 of a model's file, or of what `sha256sum` says of a preset's files."""
+    path = pathlib.Path(path)
+    if (path / "model.keras").exists():
+        path = path / "model.keras"
+    if path.is_file():
+        return _sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    sums = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load(path):
+    try:
+        return load_embedder(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, json.JSONDecodeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"The model at {path} is damaged, or was not wholly copied: {error}"
+        ) from error
+
+
+def _check_model(embedder, path):
+    inputs, outputs = embedder.input_shape, embedder.output_shape
+    if not (isinstance(inputs, tuple) and len(inputs) == 4):
+        raise ValueError(
+            f"{path} takes inputs of shape {inputs}; a model of images, "
+            "(batch, height, width, channels), is needed."
+        )
+    if not (isinstance(outputs, tuple) and len(outputs) == 2):
+        raise ValueError(
+            f"{path} has outputs of shape {outputs}; a model with one output, "
+            "(batch, dimensions), is needed."
+        )
+
+
+def _image_shape(embedder, path):
+    """The size at which images are read: the model's own, else that of its training."""
+    *size, channels = embedder.input_shape[1:]
+    if None in size:
+        record = read_record(path)
+        preprocessor = getattr(embedder, "preprocessor", None)
+        if record is not None:
+            size = [record["settings"]["image_size"] or _PRETRAINED_SIZE] * 2
+        else:
+            # Of keras-hub's image converters.
+            own = getattr(preprocessor, "image_size", None)
+            size = own or [_PRETRAINED_SIZE] * 2
+    return (*size, channels)
+
+
+def _read(settings, split, image_shape):
+    """The images to embed; those of a folder stay files until they are needed."""
+    if settings.data in DATA_SETS:
+        if split == "all":
+            raise ValueError(
+                f"--split all is for folders of images. Received: {settings.data}."
+            )
+        return getattr(load_data(settings, image_shape), split)
+    if (images := read_unlabelled(settings, image_shape)) is not None:
+        if split != "all":
+            raise ValueError(
+                f"--split {split} needs classes to split, and {settings.data} holds "
+                "images without a folder for each class."
+            )
+        paths = tuple(str(path) for path in images.paths)
+        return UnlabelledImages(images, paths, pathlib.Path(settings.data).name)
+    if split == "all":
+        return read_folder(settings, image_shape, min_images=1, memory_limit=0)
+    return getattr(load_data(settings, image_shape, memory_limit=0), split)
