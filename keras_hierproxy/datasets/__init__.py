@@ -5,6 +5,9 @@ import pathlib
 
 from keras_hierproxy.datasets.augment import RandomAffine as RandomAffine
 from keras_hierproxy.datasets.batches import Batches as Batches
+from keras_hierproxy.datasets.cars import load_cars as load_cars
+from keras_hierproxy.datasets.csv_file import from_csv as from_csv
+from keras_hierproxy.datasets.cub import load_cub as load_cub
 from keras_hierproxy.datasets.dataset import RetrievalDataset as RetrievalDataset
 from keras_hierproxy.datasets.dataset import Splits as Splits
 from keras_hierproxy.datasets.directory import from_directory as from_directory
@@ -12,9 +15,20 @@ from keras_hierproxy.datasets.grocery_store import (
     load_grocery_store as load_grocery_store,
 )
 from keras_hierproxy.datasets.images import ImageFiles as ImageFiles
+from keras_hierproxy.datasets.in_shop import load_in_shop as load_in_shop
+from keras_hierproxy.datasets.inaturalist import load_inaturalist as load_inaturalist
 from keras_hierproxy.datasets.omniglot import load_omniglot as load_omniglot
+from keras_hierproxy.datasets.sop import load_sop as load_sop
 
-_LOADERS = {"omniglot": load_omniglot, "grocery_store": load_grocery_store}
+_LOADERS = {
+    "omniglot": load_omniglot,
+    "grocery_store": load_grocery_store,
+    "cub": load_cub,
+    "cars": load_cars,
+    "sop": load_sop,
+    "in_shop": load_in_shop,
+    "inaturalist": load_inaturalist,
+}
 _NAMES = ("glyphs", *_LOADERS)
 
 
@@ -24,8 +38,8 @@ def load(name, root=None, **options):
     Args:
         name: `"glyphs"`, characters of many scripts rendered from matplotlib's
             fonts, no files needed (`load_glyphs`); `"omniglot"`, handwritten
-            ones (`load_omniglot`); or `"grocery_store"`, photos of products
-            (`load_grocery_store`).
+            ones (`load_omniglot`); or one of photos: `"grocery_store"`, `"cub"`,
+            `"cars"`, `"sop"`, `"in_shop"` or `"inaturalist"` (`load_cub` and so on).
         root: folder that holds the official files; for `"glyphs"` the one
             that caches the rendered images.
         **options: arguments of that function.

@@ -111,7 +111,7 @@ def _read_lines(file):
         raise ValueError(f"{file} is not a CSV file in UTF-8: {error}.") from error
     names = [name.strip() for name in lines[0][1]] if lines else []
     levels = [name for name in names if name not in ("path", "split")]
-    if "path" not in names or not levels or len(set(names)) < len(names):
+    if "path" not in names or not levels or "" in names or len(set(names)) < len(names):
         raise ValueError(
             f"{file}: the first line must name the columns: 'path', one or more levels "
             "of labels, each with a name of its own, and, if the sets are fixed, "

@@ -3,7 +3,16 @@
 import dataclasses
 import os
 
-DATA_SETS = ("glyphs", "omniglot", "grocery_store")
+DATA_SETS = (
+    "glyphs",
+    "omniglot",
+    "grocery_store",
+    "cub",
+    "cars",
+    "sop",
+    "in_shop",
+    "inaturalist",
+)
 # Losses with HIER beside them.
 WITH_HIER = ("hier", "hpl-hier")
 # Options that say nothing to other losses.
