@@ -13,6 +13,30 @@ _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
+class UnreadableImage(ValueError):
+    """A file is missing, truncated or no image.
+
+    Attributes:
+        path: str, the file.
+    """
+
+    def __init__(self, path, reason):
+        super().__init__(f"{path} is not a readable image: {reason}")
+        self.path = str(path)
+
+
+class SkippedImages(UserWarning):
+    """Images were left out because they cannot be read.
+
+    Attributes:
+        errors: list of the `UnreadableImage` of each.
+    """
+
+    def __init__(self, message, errors):
+        super().__init__(message)
+        self.errors = errors
+
+
 def decode(open_file, name, image_size, mode, part=None, interpolation="bicubic"):
     """Decodes a part of an image, turned upright, to one size.
 
@@ -44,7 +68,7 @@ def decode(open_file, name, image_size, mode, part=None, interpolation="bicubic"
             if image.mode != mode:
                 image = image.convert(mode)
     except Exception as error:  # Pillow's, of many kinds, for a broken file
-        raise ValueError(f"{name} is not a readable image: {error}") from error
+        raise UnreadableImage(name, error) from error
     return resize(image, image_size, np.divide(box, reduction), interpolation)
 
 
@@ -134,14 +158,14 @@ def check_file(path):
             with Image.open(file) as image:
                 image.load()
     except Exception as error:  # Pillow's, of many kinds, for a broken file
-        raise ValueError(f"{path} is not a readable image: {error}") from error
+        raise UnreadableImage(path, error) from error
 
 
 def read_all(read, sources, skip_bad):
     """Reads many images, on threads.
 
     Args:
-        read: function of one source that raises `ValueError` for a bad one.
+        read: function of one source that raises `UnreadableImage` for a bad one.
         sources: sequence.
         skip_bad: whether to leave out what is bad, with a warning that counts.
 
@@ -152,7 +176,7 @@ def read_all(read, sources, skip_bad):
     def attempt(source):
         try:
             return read(source)
-        except ValueError as error:
+        except UnreadableImage as error:
             if not skip_bad:
                 raise ValueError(
                     f"{error}. Mend or remove it, or pass skip_bad=True (--skip-bad) "
@@ -162,17 +186,19 @@ def read_all(read, sources, skip_bad):
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         results = list(pool.map(attempt, sources))
-    bad = [result for result in results if isinstance(result, ValueError)]
-    good = [i for i, result in enumerate(results) if not isinstance(result, ValueError)]
+    bad = [result for result in results if isinstance(result, UnreadableImage)]
+    good = [
+        i for i, result in enumerate(results) if not isinstance(result, UnreadableImage)
+    ]
     if not good:
         raise ValueError(f"None of {len(results)} images could be read: {bad[0]}")
     if bad:
-        warnings.warn(
+        message = (
             f"Skipped {len(bad)} of {len(results)} images. "
             + ". ".join(str(error) for error in bad[:3])
-            + (", ..." if len(bad) > 3 else "."),
-            stacklevel=3,
+            + (", ..." if len(bad) > 3 else ".")
         )
+        warnings.warn(SkippedImages(message, bad), stacklevel=3)
     return good, [results[i] for i in good]
 
 
@@ -242,9 +268,9 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, index):
+        if isinstance(index, int | np.integer):
+            return self.decode(self.paths[index])
         chosen = np.arange(len(self))[index]
-        if chosen.ndim == 0:
-            return self.decode(self.paths[chosen])
         images = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         for row, i in enumerate(chosen):
             images[row] = self.decode(self.paths[i])

@@ -50,6 +50,8 @@ class EmbeddingWriter:
         identity: dict for JSON, with at least the dicts `model` and `data`: what else
             stands in `embeddings.json`. A writer does not go on with embeddings of
             another identity; keys called `path` may differ.
+        skipped: list of dicts, `path` and `error` of images that were left out before,
+            and are not in `data`.
 
     Attributes:
         position: int, how many images of `data` are done.
@@ -63,7 +65,14 @@ class EmbeddingWriter:
     """
 
     def __init__(
-        self, folder, data, geometry, dimension, dtype="float32", identity=None
+        self,
+        folder,
+        data,
+        geometry,
+        dimension,
+        dtype="float32",
+        identity=None,
+        skipped=(),
     ):
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {DTYPES}. Received: {dtype!r}")
@@ -79,6 +88,7 @@ class EmbeddingWriter:
             "has_roles": data.is_query is not None,
             "paths_and_labels_sha256": items.fingerprint(data),
         }
+        self._skipped_before = list(skipped)
         # As it will be read again: tuples are lists.
         self._identity = json.loads(json.dumps(identity))
         self._load_progress()
@@ -189,7 +199,7 @@ class EmbeddingWriter:
             "position": 0,
             "rows": 0,
             "items_bytes": 0,
-            "skipped": [],
+            "skipped": self._skipped_before,
             "identity": self._identity,
         }
         if (self.folder / PROGRESS).exists():

@@ -5,12 +5,14 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import warnings
 import zipfile
 
 import keras
 
 import keras_hierproxy
 from keras_hierproxy import datasets
+from keras_hierproxy.datasets.images import SkippedImages
 from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
 from keras_hierproxy.runs.data import load_data, read_folder, read_unlabelled
@@ -44,6 +46,7 @@ class EmbeddingJob:
         data: a `RetrievalDataset` or `UnlabelledImages`.
         folder: path.
         identity: dict with `model` and `data`, for `embeddings.json`.
+        skipped: list of dicts, `path` and `error` of images left out of `data`.
         dtype: `"float32"` or `"float16"`.
         batch_size: int.
         skip_bad: bool, whether to leave out images that cannot be decoded.
@@ -61,6 +64,7 @@ class EmbeddingJob:
         data,
         folder,
         identity,
+        skipped=(),
         dtype="float32",
         batch_size=128,
         skip_bad=False,
@@ -76,6 +80,7 @@ class EmbeddingJob:
             embedder.output_shape[-1],
             dtype,
             {**identity, "batch_size": self.batch_size},
+            skipped,
         )
 
     def run(self, advance=lambda images: None):
@@ -156,7 +161,9 @@ def prepare_embedding(
     embedder = _load(model)
     _check_model(embedder, model)
     identity["model"]["class"] = type(embedder).__name__
-    chosen = _read(settings, split, _image_shape(embedder, model))
+    image_shape = _image_shape(embedder, model)
+    with _noting_skipped_images() as skipped:
+        chosen = _read(settings, split, image_shape)
     check_images(chosen, embedder)
     identity["data"] = {
         "name": chosen.name,
@@ -170,8 +177,16 @@ def prepare_embedding(
         "keras": keras.__version__,
         "backend": keras.config.backend(),
     }
-    skip_bad = settings.skip_bad
-    return EmbeddingJob(embedder, chosen, folder, identity, dtype, batch_size, skip_bad)
+    return EmbeddingJob(
+        embedder,
+        chosen,
+        folder,
+        identity,
+        skipped,
+        dtype,
+        batch_size,
+        settings.skip_bad,
+    )
 
 
 def model_sha256(path):
@@ -229,6 +244,24 @@ def _image_shape(embedder, path):
             own = getattr(preprocessor, "image_size", None)
             size = own or [_PRETRAINED_SIZE] * 2
     return (*size, channels)
+
+
+@contextlib.contextmanager
+def _noting_skipped_images():
+    """Yields a list that gets `path` and `error` of each, out of the warnings."""
+    skipped = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield skipped
+    for warning in caught:
+        if isinstance(warning.message, SkippedImages):
+            skipped += [
+                {"path": error.path, "error": str(error)}
+                for error in warning.message.errors
+            ]
+        warnings.warn_explicit(
+            warning.message, warning.category, warning.filename, warning.lineno
+        )
 
 
 def _read(settings, split, image_shape):

@@ -5,6 +5,8 @@ import concurrent.futures
 
 import numpy as np
 
+from keras_hierproxy.datasets.images import UnreadableImage
+
 # Batches that are begun before they are asked for.
 _AHEAD = 2
 # Images that a thread reads at a time: enough that handing them out costs nothing.
@@ -18,8 +20,8 @@ def read_ahead(images, batch_size, start=0, prepare=None):
     out the same wherever the reading began: rows without an image are zero.
 
     Args:
-        images: array `(N, H, W, C)`, or what is indexed like one, such as
-            `khp.datasets.ImageFiles`; `images[i]` raises a `ValueError` for a bad one.
+        images: array `(N, H, W, C)`, or what is indexed like one, such as an
+            `ImageFiles`; `images[i]` raises an `UnreadableImage` for a bad one.
         batch_size: int.
         start: int, the first image to read; a multiple of `batch_size`.
         prepare: function of a batch of images, called on a thread, or None.
@@ -68,7 +70,7 @@ def _read(images, positions, rows):
     for position, row in zip(positions, rows, strict=False):
         try:
             image = images[position]
-        except ValueError as error:
+        except UnreadableImage as error:
             bad[position] = error
         else:
             row[...] = image
