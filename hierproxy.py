@@ -6,7 +6,6 @@ seconds and settles the backend: here the help comes at once, and `--backend` in
 
 import contextlib
 import enum
-import json
 import os
 import pathlib
 import shlex
@@ -16,6 +15,7 @@ import warnings
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -57,6 +57,11 @@ Loss = _choice(
 )
 
 
+# Metrics of a level of the labels, and of all levels together.
+_OF_A_LEVEL = ("recall", "precision", "r_precision", "map", "mrr", "nmi", "ami")
+_GRADED = ("ndcg", "asi", "h_ap")
+
+
 def _names(text: str):
     return [name.strip() for name in text.split(",")]
 
@@ -75,7 +80,8 @@ def _option(help, *names, panel="Run", **options):
 Root = Annotated[
     str | None,
     _option(
-        "The folder with the official files of the data set.",
+        "The folder with the official files of the data set, unpacked; of a .csv file, "
+        "the one that its paths start from.",
         panel="Data",
         metavar="FOLDER",
     ),
@@ -141,9 +147,11 @@ def train(
         str,
         _option(
             "`glyphs` (letters rendered from fonts, nothing to download), `omniglot` "
-            "(handwriting) or `grocery_store` (products), which need --root; or a "
-            "folder of images with a folder a class; nested folders are coarser "
-            "levels.",
+            "(handwriting); photos of `cub`, `cars`, `sop`, `in_shop`, `inaturalist`, "
+            "`grocery_store`. All but `glyphs` need --root. Or your own: a folder of "
+            "images with a folder a class (nested folders are coarser levels), or a "
+            ".csv file with the columns path, one or more of labels and, if need be, "
+            "split.",
             panel="Data",
             metavar="NAME",
         ),
@@ -319,7 +327,11 @@ def train(
         metrics = run.finish()
 
     _print_metrics(
-        splits.test, {"before": metrics["test_before"], "after": metrics["test"]}
+        splits.test,
+        {
+            "before": (metrics["test_before"], {}),
+            "after": (metrics["test"], metrics["intervals"]),
+        },
     )
     if metrics["interrupted"]:
         console.print(
@@ -329,7 +341,7 @@ def train(
         )
     console.print(
         f"Epoch {metrics['selected_epoch']} of {metrics['epochs']} was best on the "
-        "validation classes. Model and pictures:"
+        "validation classes. Model, pictures and report.html:"
     )
     console.print(str(output), markup=False, soft_wrap=True)
 
@@ -371,21 +383,37 @@ def evaluate(
             metavar="KS",
         ),
     ] = None,
+    metrics: Annotated[
+        object | None,
+        _option(
+            "Any of `recall`, `precision@1`, `r_precision`, `map@r` (these four by "
+            "default), `map`, `mrr`, `ndcg`, `asi`, `h_ap`, `nmi`, `ami`, or `all`. "
+            "The last seven take longer.",
+            parser=_names,
+            metavar="NAMES",
+        ),
+    ] = None,
     output: Annotated[
         pathlib.Path | None,
         _option(
-            "Write the metrics to this JSON file.", "--output", "-o", metavar="FILE"
+            "Write metrics.json, queries.csv and report.html to this folder.",
+            "--output",
+            "-o",
+            metavar="FOLDER",
         ),
     ] = None,
     backend: BackendOption = None,
 ):
     """Reports retrieval metrics of a trained embedder, at every level of the labels.
 
-    Every image of the split is a query against all others of it.
+    Every image of the split is a query against all others of it, or, where the data
+    set has a gallery of its own, the queries retrieve from that. Means stand with
+    their 95% intervals.
 
     Examples:
 
         hierproxy evaluate runs/glyphs-hpl-0
+        hierproxy evaluate runs/glyphs-hpl-0 --metrics all --output evaluation
         hierproxy evaluate runs/glyphs-hpl-0 --data omniglot --root data
         hierproxy evaluate runs/photos-hpl-0 --data other_photos/
     """
@@ -398,11 +426,64 @@ def evaluate(
     with console.status("Reading ..."):
         embedder = runs.load_embedder(model)
         chosen = runs.load_split(settings, split or usual_split, embedder)
-    results = runs.evaluate_split(embedder, chosen, k, console.is_terminal)
-    _print_metrics(chosen, {str(split or usual_split): results})
+    name = str(split or usual_split)
+    done = runs.evaluate_split(embedder, chosen, k, metrics, console.is_terminal)
+    _print_metrics(chosen, {name: (done.results, done.intervals)})
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(results, indent=2))
+        with console.status("Writing the report ..."):
+            facts = [("model", str(model)), ("data", f"{settings.data}, {name}")]
+            done.write(output, {name: done.results}, output.resolve().name, facts)
+        console.print(str(output / "report.html"), markup=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        pathlib.Path,
+        typer.Argument(help="Folder of a run, or one that `evaluate` wrote."),
+    ],
+    second: Annotated[
+        pathlib.Path, typer.Argument(help="Another one, of the same queries.")
+    ],
+):
+    """Tells whether two runs differ by more than chance, query by query.
+
+    Both must have been evaluated on the same queries. For each metric: the two means,
+    their difference with its 95% bootstrap interval, and p of a paired randomisation
+    test. It compares these two models; other seeds of the same training may differ by
+    more.
+
+    Examples:
+
+        hierproxy compare runs/glyphs-proxy-anchor-0 runs/glyphs-hpl-0
+    """
+    level_names, compared = _import_runs(None).compare_runs(first, second)
+    title = f"first: {escape(str(first))}\nsecond: {escape(str(second))}"
+    table = Table(title=title, box=box.SIMPLE, pad_edge=False)
+    for header in ("metric", "first", "second", "second - first (95%)", "p", "better"):
+        table.add_column(header, no_wrap=True)
+    for level, rows in _by_level(level_names, compared).items():
+        table.add_row(f"[bold]{escape(level)}")
+        for metric, name in rows.items():
+            row = compared[name]
+            low, high = row.interval
+            table.add_row(
+                metric,
+                f"{row.first:.3f}",
+                f"{row.second:.3f}",
+                f"{row.difference:+.3f} ({low:+.3f}, {high:+.3f})",
+                f"{row.p:.4f}",
+                row.better,
+            )
+        table.add_section()
+    console.print(table)
+    if not any(row.better for row in compared.values()):
+        console.print("No difference is shown.")
+    console.print(
+        "p is of each metric by itself: where nothing differs, one metric in twenty "
+        "has p < 0.05 all the same.",
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -618,25 +699,48 @@ def _print_tree(learned):
 
 
 def _print_metrics(data, columns):
-    """A row for each level and metric, a column for each dict of results."""
-    table = Table("level", "metric", *columns, title=f"{len(data):,} queries")
-    first = next(iter(columns.values()))
-    for level, name in enumerate(data.level_names):
-        prefix = f"level{level}_" if level else ""
-        metrics = ["r_precision", "map@r"]
-        metrics[:0] = [
-            key.removeprefix(prefix)
-            for key in first
-            if key.startswith(f"{prefix}recall@")
-        ]
-        for i, metric in enumerate(metrics):
-            values = [f"{results[prefix + metric]:.3f}" for results in columns.values()]
-            table.add_row("" if i else name, metric, *values)
+    """A row for each level and metric, a column for each `(results, intervals)`."""
+    first, _ = next(iter(columns.values()))
+    table = Table("level", "metric", title=f"{first['num_queries']:,} queries")
+    for title in columns:
+        table.add_column(title, no_wrap=True)
+    for level, metrics in _by_level(data.level_names, first).items():
+        for i, (metric, name) in enumerate(metrics.items()):
+            values = [
+                _with_interval(results[name], intervals.get(name))
+                for results, intervals in columns.values()
+            ]
+            table.add_row("" if i else escape(level), metric, *values)
         table.add_section()
     console.print(table)
     excluded = first["num_excluded"]
     if excluded:
         console.print(f"{excluded:,} queries are alone in their class and left out.")
+
+
+def _by_level(level_names, names):
+    """Of each level its metrics: their names without the level to those with it."""
+    levels = {}
+    for level, title in enumerate((*level_names, "all levels")):
+        prefix = f"level{level}_" if 0 < level < len(level_names) else ""
+        known = _GRADED if level == len(level_names) else _OF_A_LEVEL
+        levels[title] = {
+            name.removeprefix(prefix): name
+            for name in names
+            if name.startswith(prefix)
+            and name.removeprefix(prefix).partition("@")[0] in known
+        }
+        # The same number as Recall@1.
+        if "recall@1" in levels[title]:
+            levels[title].pop("precision@1", None)
+    return levels
+
+
+def _with_interval(value, interval):
+    if interval is None:
+        return f"{value:.3f}"
+    low, high = interval
+    return f"{value:.3f}  ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

@@ -102,14 +102,36 @@ def test_train_and_evaluate(call, training):
     assert lines == ["1", "2"]
     metrics = json.loads((run / "metrics.json").read_text())
     before, after = (metrics[name]["recall@1"] for name in ("test_before", "test"))
-    assert re.search(rf"class +│ recall@1 +│ {before:.3f} +│ {after:.3f} +│", stdout)
-    assert stdout.endswith(f"Model and pictures:\n{run}\n")
+    low, high = metrics["intervals"]["recall@1"]
+    after_text = re.escape(f"{after:.3f}  ({low:.3f} to {high:.3f})")
+    assert re.search(rf"class +│ recall@1 +│ {before:.3f} +│ {after_text} +│", stdout)
+    assert stdout.endswith(f"report.html:\n{run}\n")
 
-    code, stdout, _ = call("evaluate", run, "--k", "1,3", "-o", "new/results.json")
+    code, stdout, _ = call("evaluate", run, "--k", "1,3", "-o", "new/results")
     assert code == 0 and "8 queries" in stdout
-    results = json.loads(Path("new/results.json").read_text())
+    results = json.loads(Path("new/results/metrics.json").read_text())["test"]
     assert results["recall@1"] == pytest.approx(after)
     assert "recall@3" in results and "recall@2" not in results
+    assert {path.name for path in Path("new/results").iterdir()} == {
+        "metrics.json",
+        "queries.csv",
+        "report.html",
+    }
+
+    options = ("--metrics", "all", "--k", "1", "-o", "all")
+    code, stdout, _ = call("evaluate", run, *options)
+    assert code == 0
+    for name in ("map", "mrr", "nmi", "ami", "ndcg", "asi", "h_ap"):
+        assert re.search(rf"│ {name} +│ \d", stdout)
+    record = json.loads(Path("all/metrics.json").read_text())
+    assert {"ties", "excluded", "h_ap", "intervals"} < set(record["conventions"])
+
+    # The same model on the same queries: nothing differs.
+    code, stdout, _ = call("compare", "all", "new/results")
+    assert code == 0 and "No difference is shown." in stdout
+    same = r"recall@1 +(\S+) +\1 +\+0.000 \(\+0.000, \+0.000\) +1.0000 *$"
+    assert re.search(same, stdout, re.M)
+    assert "recall@3" not in stdout
 
 
 def test_evaluate_all_of_another_folder(call, trained):
@@ -269,7 +291,8 @@ def test_what_cannot_be_evaluated_is_refused(refused, trained, shared_data, tmp_
         ("nowhere --data new", "There is no model at nowhere"),
         ("nowhere", "say with --data what to evaluate on"),
         ("other.keras --data new", "other.keras holds a Sequential"),
-        (f"{trained} --k 1,8", "--k 8 is larger than the gallery: 8 images"),
+        (f"{trained} --k 1,8", "--k 8 is larger than the gallery: each query"),
+        (f"{trained} --metrics recall,f1", "--metrics takes any of recall, "),
         (f"{trained} --data new --split test", "'new' has 2 classes"),
         (f"{trained} --data glyphs --split all", "--split all is for folders"),
         (

@@ -24,6 +24,8 @@ FILES = {
     "metrics.json",
     "recall.png",
     "neighbors.png",
+    "queries.csv",
+    "report.html",
 }
 
 
@@ -421,8 +423,13 @@ def test_options_that_go_with_some_losses_only(data):
 
 
 @once
-def test_evaluation_measures_in_the_embedders_geometry(data, monkeypatch):
-    monkeypatch.setattr(retrieval, "evaluate", lambda *_, geometry, **__: geometry)
+def test_evaluation_measures_in_the_embedders_geometry(data):
     for loss, geometry in (("hyp", PoincareBall()), ("sup-con", Sphere())):
         embedder = runs.build_embedder(runs.Settings(loss=loss), data.train)
-        assert runs.evaluate_split(embedder, data.test) == geometry
+        evaluation = runs.evaluate_split(embedder, data.test)
+        assert evaluation.geometry == geometry
+        expected = retrieval.evaluate(
+            embedder.embed(data.test.images), data.test.labels, geometry=geometry
+        )
+        assert evaluation.results == pytest.approx(expected)
+        assert repr(geometry) in evaluation.scores.conventions["similarity"]

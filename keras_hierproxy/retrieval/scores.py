@@ -196,7 +196,7 @@ def _conventions(search, metrics):
         f"({search.num_available:,}). A query never retrieves itself.",
         "similarity": f"float64 distance, {search.geometry!r}"
         if search.ranks_anew
-        else "float32 cosine similarity",
+        else f"float32 cosine similarity, {search.geometry!r}",
         "ties": "By index, the smallest first.",
         "positives": "Items that share the label of the level with the query.",
         "excluded": "Queries without a positive have no score: they are left out of "

@@ -5,12 +5,13 @@ import pathlib
 
 import keras
 
-from keras_hierproxy import retrieval
 from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.models.embedder import Embedder
+from keras_hierproxy.retrieval.registry import METRICS
 from keras_hierproxy.runs.data import load_data, read_folder
 from keras_hierproxy.runs.embedder import check_images
-from keras_hierproxy.runs.run import read_record, usual_ks
+from keras_hierproxy.runs.run import read_record
+from keras_hierproxy.runs.scoring import score
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
 
 
@@ -76,7 +77,7 @@ def load_split(settings, split, embedder):
     return data
 
 
-def evaluate_split(embedder, data, k=None, verbose=False):
+def evaluate_split(embedder, data, k=None, metrics=None, verbose=False):
     """Retrieval metrics of an embedder on a data set.
 
     Args:
@@ -84,13 +85,29 @@ def evaluate_split(embedder, data, k=None, verbose=False):
         data: of `load_split`.
         k: list of the K of Recall@K; by default 1, 2, 4 and 8, as far as there are
             so many images.
-        verbose: bool, whether to show a progress bar.
+        metrics: list of names, "all" among them for all; by default those that look
+            at few neighbours.
+        verbose: bool, whether to show how far it is.
+
+    Returns:
+        `Evaluation`.
     """
-    k = k or usual_ks(data)
-    if max(k) >= len(data):
-        raise ValueError(
-            f"--k {max(k)} is larger than the gallery: {len(data)} images offer each "
-            f"query {len(data) - 1} others."
-        )
+    metrics = _check_choices(data, k, metrics)
     points = embedder.embed(data.images, verbose=int(verbose))
-    return retrieval.evaluate(points, data.labels, k=k, geometry=embedder.geometry)
+    return score(data, points, k, metrics, embedder.geometry, verbose)
+
+
+def _check_choices(data, k, metrics):
+    """The names of the metrics, or None; raises before any time is spent."""
+    if k and max(k) > data.gallery_size:
+        raise ValueError(
+            f"--k {max(k)} is larger than the gallery: each query retrieves from "
+            f"{data.gallery_size} images."
+        )
+    unknown = [name for name in metrics or () if name not in (*METRICS, "all")]
+    if unknown:
+        raise ValueError(
+            f"--metrics takes any of {', '.join(METRICS)}, or all, separated by "
+            f"commas. Received: {', '.join(unknown)}."
+        )
+    return list(METRICS) if "all" in (metrics or ()) else metrics

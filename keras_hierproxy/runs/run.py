@@ -6,6 +6,8 @@ best.weights.h5  the weights of the best validation epoch so far
 backup/          the last whole epoch, which `resume_run` goes on from
 model.keras      the model with the best weights
 metrics.json     retrieval metrics on the test classes
+queries.csv      the same of every query
+report.html      the same to look at
 recall.png       recall on the validation classes, epoch by epoch
 neighbors.png    queries of the test classes with their nearest neighbours
 """
@@ -20,8 +22,8 @@ import keras
 
 from keras_hierproxy import datasets, pictures
 from keras_hierproxy.callbacks import RetrievalEvaluation
-from keras_hierproxy.retrieval import evaluate
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
+from keras_hierproxy.runs.scoring import score, usual_ks, write_json
 from keras_hierproxy.runs.settings import Settings
 
 MONITOR = "val_recall@1"
@@ -155,9 +157,9 @@ class Run:
             "data": sizes,
         }
         if self._record["test_before"] is None:
-            self._record["test_before"], _ = self._test()
+            self._record["test_before"] = self._test().results
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write_json(self.folder / "run.json", self._record)
+        write_json(self.folder / "run.json", self._record)
 
     def fit(self, callbacks=()):
         """Trains up to the last epoch, or until Ctrl-C.
@@ -182,32 +184,50 @@ class Run:
         """Evaluates the best epoch on the test classes, and writes what is left.
 
         Returns:
-            The metrics, as in `metrics.json`.
+            What `metrics.json` holds.
         """
         self.embedder.load_weights(self.folder / "best.weights.h5")
         self.embedder.save(self.folder / "model.keras")
-        results, points = self._test()
+        evaluation = self._test()
         history = self.history
         recall = history[MONITOR]
         metrics = {
-            "test": results,
+            "test": evaluation.results,
             "test_before": self._record["test_before"],
             "selected_epoch": 1 + recall.index(max(recall)),
             "epochs": len(recall),
             "interrupted": self.interrupted,
             MONITOR: max(recall),
         }
-        _write_json(self.folder / "metrics.json", metrics)
+        metrics = evaluation.write(
+            self.folder, metrics, self.folder.name, self._facts(metrics)
+        )
         pictures.plot_recall(
             history, self.folder / "recall.png", self.data.validation.level_names
         )
         pictures.plot_neighbors(
             self.data.test,
-            points,
+            evaluation.points,
             self.folder / "neighbors.png",
             geometry=self.embedder.geometry,
         )
         return metrics
+
+    def _facts(self, metrics):
+        """What the report begins with."""
+        sizes = ", ".join(
+            f"{count:,} {name}" for name, count in self._record["data"]["test"].items()
+        )
+        return [
+            ("test data", f"{self.settings.data}: {sizes}"),
+            ("trained with", f"{self.settings.loss}, seed {self.settings.seed}"),
+            (
+                "epoch",
+                f"{metrics['selected_epoch']} of {metrics['epochs']}, the best on the "
+                "validation classes",
+            ),
+            ("backend", self._record["backend"]),
+        ]
 
     def _keepers(self):
         """The callbacks that write the run's files, the backup last.
@@ -246,9 +266,7 @@ class Run:
     def _test(self):
         test = self.data.test
         points = self.embedder.embed(test.images, self.settings.batch_size)
-        geometry = self.embedder.geometry
-        results = evaluate(points, test.labels, k=usual_ks(test), geometry=geometry)
-        return results, points
+        return score(test, points, geometry=self.embedder.geometry)
 
 
 def _check_splits(data):
@@ -277,11 +295,6 @@ def _batches(settings, train):
     )
 
 
-def usual_ks(data):
-    """The K of Recall@K that a data set is large enough for."""
-    return [k for k in (1, 2, 4, 8) if k < len(data)]
-
-
 def _sizes(data):
     levels = zip(data.level_names, data.class_names, strict=True)
     return {"images": len(data), **{level: len(names) for level, names in levels}}
@@ -290,7 +303,3 @@ def _sizes(data):
 def read_record(folder):
     path = pathlib.Path(folder) / "run.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def _write_json(path, content):
-    path.write_text(json.dumps(content, indent=2))

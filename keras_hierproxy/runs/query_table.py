@@ -1,0 +1,86 @@
+"""The scores of every query as a table, `queries.csv`, that two runs compare."""
+
+import csv
+import hashlib
+import io
+import pathlib
+
+import numpy as np
+
+# Columns that are not scores.
+_ITEM = ("row", "path")
+
+
+def write_queries(path, data, scores):
+    """Writes a line a query: which image it is, its classes and its scores.
+
+    Args:
+        path: of the CSV file. Scores have all digits; those of queries that are left
+            out are empty.
+        data: `khp.datasets.RetrievalDataset`.
+        scores: `khp.retrieval.QueryScores` of its queries.
+    """
+    rows = np.arange(len(data))
+    rows = rows if data.is_query is None else rows[data.is_query]
+    columns = [[_number(value) for value in v.tolist()] for v in scores.values.values()]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*_ITEM, *data.level_names, *scores.values])
+        for place, row in enumerate(rows.tolist()):
+            names = (
+                data.class_names[level][data.labels[row, level]]
+                for level in range(data.num_levels)
+            )
+            origin = "" if data.paths is None else data.paths[row]
+            writer.writerow([row, origin, *names, *(c[place] for c in columns)])
+
+
+def read_queries(path, names):
+    """The scores in a file of `write_queries`.
+
+    Args:
+        path: of the file.
+        names: of the scores to read.
+
+    Returns:
+        Float64 array `(queries, len(names))`, NaN for queries that are left out.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    try:
+        if not text.endswith("\n"):  # a number may be cut
+            raise ValueError("the last line is not whole")
+        return np.array(
+            [
+                [float(line[name]) if line[name] != "" else np.nan for name in names]
+                for line in csv.DictReader(io.StringIO(text))
+            ]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}. Evaluate again.") from None
+
+
+def fingerprint(data):
+    """What two evaluations must share to be of the same queries.
+
+    Args:
+        data: `khp.datasets.RetrievalDataset`.
+
+    Returns:
+        str: SHA-256 of every image's file name, classes and role, in their order.
+    """
+    digest = hashlib.sha256(repr(data.level_names).encode())
+    for row, labels in enumerate(data.labels.tolist()):
+        names = [
+            names[label] for names, label in zip(data.class_names, labels, strict=True)
+        ]
+        origin = None if data.paths is None else data.paths[row].rsplit("/", 1)[-1]
+        role = None if data.is_query is None else bool(data.is_query[row])
+        digest.update(repr((names, origin, role)).encode())
+    return digest.hexdigest()
+
+
+def _number(value):
+    return "" if np.isnan(value) else repr(value)

@@ -1,0 +1,129 @@
+"""Scores of embeddings on a data set, and the files that hold them.
+
+metrics.json   the means, their 95% intervals, and how they are computed
+queries.csv    the scores of every query
+report.html    all of it to look at, with the images
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+
+import numpy as np
+
+from keras_hierproxy import report, retrieval
+from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.runs.query_table import fingerprint, write_queries
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """An evaluation of embeddings.
+
+    Attributes:
+        data: `khp.datasets.RetrievalDataset`.
+        points: float array `(n, d)`, the embeddings of its images.
+        geometry: where they live.
+        scores: `khp.retrieval.QueryScores`.
+    """
+
+    data: object
+    points: np.ndarray
+    geometry: object
+    scores: retrieval.QueryScores
+
+    @functools.cached_property
+    def results(self):
+        """The means, as `khp.retrieval.evaluate` returns them."""
+        return self.scores.means()
+
+    @functools.cached_property
+    def intervals(self):
+        """95% bootstrap intervals of the means that are over queries."""
+        return self.scores.intervals()
+
+    def _record(self):
+        return {
+            "intervals": self.intervals,
+            "conventions": self.scores.conventions
+            | {"intervals": "95%, percentile bootstrap of 1,000 resamples of queries."},
+            "evaluation": {
+                "data": self.data.name,
+                "num_queries": self.results["num_queries"],
+                "level_names": self.data.level_names,
+                "metrics": list(self.scores.values),
+                "fingerprint": fingerprint(self.data),
+            },
+        }
+
+    def write(self, folder, metrics, title, facts=()):
+        """Writes the three files.
+
+        Args:
+            folder: where; it is made if need be.
+            metrics: dict, what stands first in `metrics.json`.
+            title: str, of the report.
+            facts: pairs `(name, text)` that the report begins with.
+
+        Returns:
+            What `metrics.json` holds.
+        """
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_queries(folder / "queries.csv", self.data, self.scores)
+        report.write_report(
+            folder / "report.html",
+            self.data,
+            self.points,
+            self.scores,
+            geometry=self.geometry,
+            title=title,
+            facts=facts,
+        )
+        return write_json(folder / "metrics.json", metrics | self._record())
+
+
+def score(data, points, k=None, metrics=None, geometry=Sphere(), verbose=False):  # noqa: B008 (immutable)
+    """Evaluates the embeddings of a data set.
+
+    Args:
+        data: `khp.datasets.RetrievalDataset`.
+        points: float array `(n, d)`.
+        k: list of the K of Recall@K; by default `usual_ks`.
+        metrics: list of names that `khp.retrieval.evaluate` knows; by default its.
+        geometry: where the points live.
+        verbose: bool, whether to tell how long it takes.
+
+    Returns:
+        `Evaluation`.
+    """
+    scores = retrieval.score_queries(
+        **data.retrieval_arguments(points),
+        k=k or usual_ks(data),
+        geometry=geometry,
+        verbose=verbose,
+        **({} if metrics is None else {"metrics": metrics}),
+    )
+    return Evaluation(data, points, geometry, scores)
+
+
+def usual_ks(data):
+    """The K of Recall@K that a data set is large enough for."""
+    return [k for k in (1, 2, 4, 8) if k <= data.gallery_size]
+
+
+def write_json(path, content):
+    """Writes JSON and returns what it says: NaN, a mean over no query, is null."""
+    text = json.dumps(_without_nan(content), indent=2)
+    path.write_text(text)
+    return json.loads(text)
+
+
+def _without_nan(content):
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
