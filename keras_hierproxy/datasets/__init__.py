@@ -3,7 +3,10 @@
 import difflib
 import pathlib
 
+from keras_hierproxy.datasets.augment import KerasCVCrop as KerasCVCrop
+from keras_hierproxy.datasets.augment import KerasLayers as KerasLayers
 from keras_hierproxy.datasets.augment import RandomAffine as RandomAffine
+from keras_hierproxy.datasets.augment import RandomResizedCrop as RandomResizedCrop
 from keras_hierproxy.datasets.batches import Batches as Batches
 from keras_hierproxy.datasets.cars import load_cars as load_cars
 from keras_hierproxy.datasets.csv_file import from_csv as from_csv

@@ -1,0 +1,86 @@
+"""keras-cv's random crop."""
+
+import sys
+import threading
+
+# While one of its layers runs, keras-cv exchanges functions of its own modules.
+_LOCK = threading.Lock()
+
+
+class KerasCVCrop:
+    """Cuts a random part out of each image by `keras_cv.layers.RandomCropAndResize`.
+
+    For results that are to match others of keras-cv. It takes 0.3 s or more a batch,
+    in one thread at a time, since TensorFlow compiles it anew for each, and cuts from
+    the images as they were decoded; `RandomResizedCrop` takes a millisecond an image
+    and cuts from the original pixels. Its parts also differ: where proportions
+    do not fit into an image, keras-cv stretches the part.
+
+    Needs the extra `keras-cv`, on any backend.
+
+    Args:
+        image_size: `(height, width)` of the parts.
+        scale: least and largest share of the area. Defaults to `(0.2, 1.0)`, as in
+            `RandomResizedCrop`.
+        ratio: least and largest width over height of the part, relative to the
+            image's. Defaults to `(3 / 4, 4 / 3)`.
+        interpolation: `"bilinear"`, the default, or `"nearest"`.
+
+    Raises:
+        ImportError: keras-cv is not installed.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_hierproxy.datasets import KerasCVCrop, KerasLayers, RetrievalDataset
+
+    data = RetrievalDataset(np.zeros((4, 32, 32, 3), "uint8"), [0, 0, 1, 1])
+    flip = KerasLayers(keras.layers.RandomFlip("horizontal"))
+    images, labels = data.batches(4, augment=[KerasCVCrop((32, 32)), flip])[0]
+    ```
+    """
+
+    def __init__(
+        self,
+        image_size,
+        scale=(0.2, 1.0),
+        ratio=(3 / 4, 4 / 3),
+        interpolation="bilinear",
+    ):
+        try:
+            import keras_cv
+        except ImportError as error:
+            raise ImportError(
+                "KerasCVCrop needs keras-cv: pip install 'keras-hierproxy[keras-cv]'. "
+                "RandomResizedCrop does without."
+            ) from error
+        self.layer = keras_cv.layers.RandomCropAndResize(
+            tuple(image_size), tuple(scale), tuple(ratio), interpolation
+        )
+
+    def __call__(self, images, rng):
+        """Crops a batch.
+
+        Args:
+            images: array `(B, H, W, C)`.
+            rng: `numpy.random.Generator`.
+
+        Returns:
+            `float32` array `(B, *image_size, C)`.
+        """
+        tensorflow = sys.modules["tensorflow"]  # which keras-cv has imported
+        seed, generator_seed = rng.integers(2**31, size=2).tolist()
+
+        @tensorflow.function
+        def crop(images):
+            # Inside, the seed is this graph's; outside it would be everyone's.
+            tensorflow.random.set_seed(seed)
+            return self.layer(images, training=True)
+
+        with _LOCK:
+            self.layer._random_generator = tensorflow.random.Generator.from_seed(
+                generator_seed
+            )
+            return crop(tensorflow.cast(images, "float32")).numpy()
