@@ -32,11 +32,11 @@ __version__ = "0.1.0"
 
 
 def __dir__():
-    return [*globals(), "datasets", "embeddings"]
+    return [*globals(), "datasets", "embeddings", "report"]
 
 
 def __getattr__(name):
     # For those who use them; nothing in them is saved in a model.
-    if name in ("datasets", "embeddings"):
+    if name in ("datasets", "embeddings", "report"):
         return importlib.import_module(f"keras_hierproxy.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,6 +28,7 @@ ROOMS = (
     "callbacks",
     "models",
     "pictures",
+    "report",
     "runs",
 )
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}

@@ -1,0 +1,46 @@
+"""Images small enough to stand in a page."""
+
+import base64
+import io
+
+import numpy as np
+
+# Pixels of the longer side; a phone with a sharp screen shows 85 points.
+SIDE = 112
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def check_images(images):
+    """Raises `ValueError` unless `images` can be shown."""
+    shape, dtype = tuple(images.shape), images.dtype
+    if len(shape) != 4 or shape[3] not in _MODES or dtype != np.uint8:
+        raise ValueError(
+            "A report shows images: `data.images` must be uint8 of shape (N, height, "
+            f"width, channels) with 1, 3 or 4 channels. Received: {dtype} of shape "
+            f"{shape}."
+        )
+
+
+def thumbnail(pixels):
+    """An image as a data URI, of at most 112 pixels a side.
+
+    Args:
+        pixels: uint8 array `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`.
+
+    Returns:
+        A string: JPEG for colours; PNG for gray, which are often drawings, and for
+        what is transparent.
+    """
+    from PIL import Image
+
+    mode = _MODES[pixels.shape[2]]
+    image = Image.fromarray(pixels.squeeze(2) if mode == "L" else pixels)
+    image.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    if mode == "RGB":
+        kind = "jpeg"
+        image.save(file, kind, quality=80)
+    else:
+        kind = "png"
+        image.save(file, kind, optimize=True)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
