@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from keras_hierproxy import datasets
+from keras_hierproxy.datasets.csv_file import column_names
 from keras_hierproxy.datasets.directory import names_of_images
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.runs.settings import DATA_SETS
@@ -17,15 +18,18 @@ _OPTIONS = {
 
 
 def load_data(settings, image_shape=None, **reading):
-    """The splits that the settings name: a known data set or a folder of images.
+    """The splits that the settings name: a known data set, a folder or a CSV file.
 
     Args:
         settings: `Settings`.
         image_shape: `(height, width, channels)`, None where any will do, that a
             trained model takes. By default the settings decide.
-        **reading: for a folder, further arguments of `from_directory`.
+        **reading: for a folder or a CSV file, further arguments of `from_directory`
+            and `from_csv`.
     """
     if settings.data not in DATA_SETS:
+        if _is_csv(settings) and "split" in column_names(settings.data):
+            return _check_parts(_read_csv(settings, image_shape, **reading))
         return _split_classes(read_folder(settings, image_shape, **reading))
     for name, data_sets in _OPTIONS.items():
         if settings.data not in data_sets:
@@ -45,12 +49,15 @@ def load_data(settings, image_shape=None, **reading):
     return datasets.load(settings.data, root=settings.root, **options)
 
 
-def read_folder(settings, image_shape, **reading):
-    """All images of a folder that has a folder for each class.
+def read_folder(settings, image_shape, min_images=2, **reading):
+    """All images of a folder that has a folder for each class, or of a CSV file.
 
     Args:
         settings, image_shape, **reading: as of `load_data`.
+        min_images: for a folder, the least number of images in a class.
     """
+    if _is_csv(settings):
+        return _read_csv(settings, image_shape, split=None, **reading)
     _check_folder(settings)
     size, color_mode = _size_and_color(settings, image_shape)
     return datasets.from_directory(
@@ -58,6 +65,7 @@ def read_folder(settings, image_shape, **reading):
         image_size=size,
         color_mode=color_mode,
         split=None,
+        min_images=min_images,
         skip_bad=settings.skip_bad,
         **reading,
     )
@@ -70,8 +78,11 @@ def read_unlabelled(settings, image_shape):
         settings, image_shape: as of `load_data`.
 
     Returns:
-        An `ImageFiles`, or None where the folder has folders in it, or no images.
+        An `ImageFiles`, or None where the folder has folders in it, or no images, and
+        for a CSV file.
     """
+    if _is_csv(settings):
+        return None
     _check_folder(settings)
     with os.scandir(settings.data) as entries:
         visible = [entry for entry in entries if entry.name[0] != "."]
@@ -87,13 +98,30 @@ def _check_folder(settings):
     if not os.path.isdir(settings.data):
         raise ValueError(
             f"{settings.data!r} is neither a data set ({', '.join(DATA_SETS)}) nor a "
-            "folder of images."
+            "folder of images nor a .csv file."
         )
     _refuse(settings, "root", *_OPTIONS)
 
 
+def _is_csv(settings):
+    return settings.data.lower().endswith(".csv")
+
+
+def _read_csv(settings, image_shape, **reading):
+    _refuse(settings, *_OPTIONS)
+    size, color_mode = _size_and_color(settings, image_shape)
+    return datasets.from_csv(
+        settings.data,
+        image_size=size,
+        root=settings.root,
+        color_mode=color_mode,
+        skip_bad=settings.skip_bad,
+        **reading,
+    )
+
+
 def _size_and_color(settings, image_shape):
-    """Of photos in a folder."""
+    """Of photos in a folder or a CSV file."""
     size = _image_size(settings, image_shape) or (224 if settings.preset else 64)
     return size, _color_mode(image_shape)
 
@@ -117,6 +145,22 @@ def _refuse(settings, *names):
                 f"--{name.replace('_', '-')} does not go with --data {settings.data}. "
                 f"Received: {value!r}."
             )
+
+
+def _check_parts(splits):
+    """Of a CSV file's own split; of one validation class every neighbour is right."""
+    name = splits.train.name.split("/")[0]
+    if splits.test is None:
+        raise ValueError(
+            f"{name!r} has no lines of the split 'test', or 'query' and 'gallery'."
+        )
+    if splits.validation.num_classes < 2:
+        raise ValueError(
+            f"{name!r} has one validation class, and at least 2 are needed: give lines "
+            "of more classes the split 'validation', or, for them to be drawn out of "
+            "the training classes, more of these."
+        )
+    return splits
 
 
 def _split_classes(data):
