@@ -76,5 +76,7 @@ def _unknown(name):
     message = f"Unknown data set {name!r}. Known: {', '.join(_NAMES)}."
     if pathlib.Path(name).is_dir():
         return message + " Read a folder of images with `datasets.from_directory`."
+    if pathlib.Path(name).is_file():
+        return message + " Read a CSV file with `datasets.from_csv`."
     close = difflib.get_close_matches(name, _NAMES, 1)
     return message + (f" Did you mean {close[0]!r}?" if close else "")

@@ -141,7 +141,7 @@ def _split(folder, names, files):
                 )
             seen.add(path)
             rows = train if label <= len(names) // 2 else test
-            rows.append(path, str(names[label - 1]))
+            rows.append(path, str(names[int(label) - 1]))
     return train, test
 
 

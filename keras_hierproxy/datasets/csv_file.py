@@ -6,7 +6,7 @@ import pathlib
 from keras_hierproxy.datasets.dataset import Splits
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import line_error
-from keras_hierproxy.datasets.rows import Rows, read_rows
+from keras_hierproxy.datasets.rows import Rows, check_shares, read_rows
 
 _PARTS = ("train", "validation", "test", "query", "gallery")
 
@@ -75,6 +75,8 @@ def from_csv(
     ```
     """
     reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    if split is not None:
+        check_shares(split)
     file = pathlib.Path(path)
     names, lines = _read_lines(file)
     level_names = tuple(name for name in names if name not in ("path", "split"))

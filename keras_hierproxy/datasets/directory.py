@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_hierproxy.datasets.dataset import RetrievalDataset
 from keras_hierproxy.datasets.image_reader import ImageReader
+from keras_hierproxy.datasets.rows import check_shares
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -87,11 +88,8 @@ def from_directory(
     """
     root = pathlib.Path(path)
     reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
-    if split is not None and np.shape(split) != (2,):
-        raise ValueError(
-            "split must be two shares of the classes, (validation, test), or None. "
-            f"Received: {split!r}"
-        )
+    if split is not None:
+        check_shares(split)
 
     paths = _find_images(root)
     good, images = reader.read(paths)

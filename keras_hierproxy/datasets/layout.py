@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import warnings
 import zipfile
 
@@ -49,6 +50,7 @@ class Layout:
         folders = [root / folder for folder in self.folders]
         nearest = min(folders, key=lambda folder: len(self._missing(folder)))
         looked = [folder for folder in folders if folder.is_dir()]
+        looked += self._zip_paths(root)
         raise self.error(
             f"no {', no '.join(self._missing(nearest))}. Looked in "
             + (", ".join(map(str, looked)) or f"{root}, which is no folder")
@@ -67,12 +69,14 @@ class Layout:
         packed = [
             path
             for folder in folders
-            for name in self.archives + self.zips
+            for name in self.archives
             if (path := folder / name).is_file()
         ]
         for path in packed:
-            command = f"cd {path.parent} && {_UNPACK[path.suffix]} {path.name}"
-            message += f"\nFound {path}. Unpack it first: {command}"
+            message += (
+                f"\nFound {path}. Unpack it first: cd {shlex.quote(str(path.parent))} "
+                f"&& {_UNPACK[path.suffix]} {path.name}"
+            )
         return FileNotFoundError(f"{self.title}: {message}\n{self._expected()}")
 
     def check_images(self, folder, paths):
@@ -121,14 +125,13 @@ class Layout:
     def _expected(self):
         return f"Its official page: {self.page}. Expected layout:\n{self.tree}"
 
+    def _zip_paths(self, root):
+        paths = [root, *(root / name for name in self.zips)] if self.zips else []
+        return [path for path in paths if path.suffix == ".zip" and path.is_file()]
+
     def _in_zips(self, root):
-        if not self.zips:
-            return []
-        paths = [root, *(root / name for name in self.zips)]
         folders = []
-        for path in paths:
-            if path.suffix != ".zip" or not path.is_file():
-                continue
+        for path in self._zip_paths(root):
             try:
                 archive = zipfile.ZipFile(path)
             except zipfile.BadZipFile as error:

@@ -60,10 +60,7 @@ def read_rows(parts, reader, level_names):
     paths = sum((rows.paths for rows in parts.values()), [])
     good, images = reader.read(paths)
     levels = zip(*(rows.levels for rows in parts.values()), strict=True)
-    names, labels = zip(
-        *(np.unique(sum(level, []), return_inverse=True) for level in levels),
-        strict=True,
-    )
+    names, labels = zip(*(_number(sum(level, [])) for level in levels), strict=True)
     labels = np.stack(labels, axis=1)[good]
     class_names = [[str(name) for name in level] for level in names]
     queries = sum((rows.is_query or [False] * len(rows) for rows in parts.values()), [])
@@ -86,6 +83,22 @@ def read_rows(parts, reader, level_names):
             )
         )
     return data
+
+
+def check_shares(split):
+    """Raises `ValueError` for what is not the shares of two sets."""
+    if np.shape(split) != (2,):
+        raise ValueError(
+            "split must be two shares of the classes, (validation, test), or None. "
+            f"Received: {split!r}"
+        )
+
+
+def _number(values):
+    """The sorted names, and the place of each value among them."""
+    names = sorted(set(values))
+    ids = {name: i for i, name in enumerate(names)}
+    return names, [ids[value] for value in values]
 
 
 def count_rows(train, test):

@@ -207,6 +207,11 @@ def test_a_corrupt_image_is_named_or_left_out(folder):
         read(path, skip_bad=True)
 
 
+def test_shares_are_two(folder):
+    with pytest.raises(ValueError, match=r"split must be two shares .* Received: 0.3"):
+        read(write(folder), split=0.3)
+
+
 def test_sizes_and_colours(folder):
     images = read(write(folder), split=None, image_size=(8, 10), color_mode="grayscale")
     assert images.images.shape == (12, 8, 10, 1)

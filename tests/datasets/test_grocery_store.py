@@ -1,4 +1,5 @@
 import shutil
+import warnings
 import zipfile
 
 import numpy as np
@@ -86,6 +87,13 @@ def test_a_corrupt_image_in_a_zip_file(folder, tmp_path):
     with pytest.warns(UserWarning, match="Skipped 1 of 36"):
         data = load_grocery_store(archive, image_size=8, skip_bad=True)
     assert len(data.test) == 17
+
+
+def test_a_zip_file_of_something_else(tmp_path):
+    with zipfile.ZipFile(tmp_path / "grocery_store.zip", "w") as archive:
+        archive.writestr("dataset/train.txt", "")
+    with pytest.raises(FileNotFoundError, match="no classes.csv.*/grocery_store.zip"):
+        load_grocery_store(tmp_path)
 
 
 def test_damage_within_a_zip_file(archive):
@@ -180,7 +188,9 @@ def test_a_stray_line_is_named(folder, name, old, new, message):
 
 
 def test_official_file(shared_data):
-    data = load_grocery_store(shared_data, "val", image_size=16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load_grocery_store(shared_data, "val", image_size=16)
     assert len(data.train) + len(data.validation) == 2640
     assert data.train.num_classes == 69 and data.validation.num_classes == 12
     assert len(data.test) == 296

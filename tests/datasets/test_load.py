@@ -20,3 +20,6 @@ def test_unknown_name_suggests_the_nearest():
 def test_a_folder_is_pointed_to_from_directory(tmp_path):
     with pytest.raises(ValueError, match="from_directory"):
         datasets.load(str(tmp_path))
+    (tmp_path / "items.csv").touch()
+    with pytest.raises(ValueError, match="from_csv"):
+        datasets.load(str(tmp_path / "items.csv"))

@@ -180,6 +180,7 @@ def test_nothing_there(name, root, tmp_path):
     assert layout.page in str(error.value) and layout.tree in str(error.value)
 
 
+@pytest.mark.parametrize("name", ZERO_SHOT)
 def test_an_archive_is_to_be_unpacked(name, root, tmp_path):
     layout = importlib.import_module(f"keras_hierproxy.datasets.{name}").LAYOUT
     for archive in layout.archives:
