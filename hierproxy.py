@@ -492,8 +492,8 @@ def embed(
     data: Annotated[
         str,
         typer.Argument(
-            help="A folder of images, with a folder a class or without classes, or a "
-            "name as in `train --data`."
+            help="A folder of images, with a folder a class or without classes; a "
+            "`.csv` file or a name as in `train --data`."
         ),
     ],
     model: Annotated[
@@ -511,8 +511,8 @@ def embed(
     split: Annotated[
         Split | None,
         _option(
-            "`all` of a folder (the default for folders), or `test` (the default for "
-            "names), `validation` or `train`.",
+            "`all` of a folder or a CSV file (their default), or `test` (the default "
+            "for names), `validation` or `train`.",
             panel="Data",
             metavar="NAME",
         ),

@@ -142,12 +142,12 @@ def prepare_embedding(
     """What `hierproxy embed` is to do, after all that can be checked before.
 
     Args:
-        data: name of a data set, or a folder.
+        data: name of a data set, a folder, or a CSV file.
         model: path of the model.
         folder: path to write to.
         changes: dict of further settings that were given.
-        split: name of a split or `"all"`; by default `"all"` of a folder, and
-            `"test"` of a data set that has splits.
+        split: name of a split or `"all"`; by default `"all"` of a folder or a CSV
+            file, and `"test"` of a data set with a name.
         dtype: `"float32"` or `"float16"`.
         batch_size: int.
 
@@ -155,12 +155,18 @@ def prepare_embedding(
         `EmbeddingJob`.
     """
     check_folder(folder)
+    model = pathlib.Path(model)
     settings, _ = evaluation_settings(model, data, changes)
     split = split or ("test" if settings.data in DATA_SETS else "all")
-    identity = {"model": {"path": str(model), "sha256": model_sha256(model)}}
     embedder = _load(model)
     _check_model(embedder, model)
-    identity["model"]["class"] = type(embedder).__name__
+    identity = {
+        "model": {
+            "path": str(model),
+            "sha256": model_sha256(model),
+            "class": type(embedder).__name__,
+        }
+    }
     image_shape = _image_shape(embedder, model)
     with _noting_skipped_images() as skipped:
         chosen = _read(settings, split, image_shape)
@@ -207,13 +213,16 @@ def _sha256(path):
 
 
 def _load(path):
+    # Keras says of a file that was cut short that it is not found.
+    if path.is_file() and path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no complete .keras file. Copy it again.")
     try:
         return load_embedder(path)
     except FileNotFoundError:
         raise
     except (OSError, json.JSONDecodeError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"The model at {path} is damaged, or was not wholly copied: {error}"
+            f"The model {path} is damaged ({error}). Copy it again."
         ) from error
 
 
@@ -269,7 +278,7 @@ def _read(settings, split, image_shape):
     if settings.data in DATA_SETS:
         if split == "all":
             raise ValueError(
-                f"--split all is for folders of images. Received: {settings.data}."
+                f"--split all is for folders and CSV files. Received: {settings.data}."
             )
         return getattr(load_data(settings, image_shape), split)
     if (images := read_unlabelled(settings, image_shape)) is not None:
