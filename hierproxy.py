@@ -37,6 +37,7 @@ def _choice(name, *values):
 Backend = _choice("Backend", "tensorflow", "jax", "torch")
 DType = _choice("DType", "float32", "float16")
 Split = _choice("Split", "test", "validation", "train", "all")
+Augment = _choice("Augment", "affine", "crop", "none")
 Loss = _choice(
     "Loss",
     "hpl",
@@ -258,8 +259,15 @@ def train(
         float, _option("Of the proxies.", panel="Training", metavar="RATE", min=0.0)
     ] = 1e-2,
     augment: Annotated[
-        bool, _option("Turn, stretch and shift images a little.", panel="Training")
-    ] = True,
+        Augment | None,
+        _option(
+            "`affine` turns, stretches and shifts images a little; `crop` cuts random "
+            "parts out of them and mirrors every other one; or `none`. By default "
+            "`affine` for `glyphs` and `omniglot`, `crop` for photos.",
+            panel="Training",
+            metavar="NAME",
+        ),
+    ] = None,
     seed: Annotated[
         int,
         _option("The same seed, the same run.", panel="Training", metavar="N", min=0),

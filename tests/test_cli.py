@@ -159,7 +159,7 @@ def test_train_on_omniglot(call, shared_data):
     code, stdout, _ = call(
         *("train", "--data", "omniglot", "--root", shared_data, "--epochs", 1),
         *("--train-groups", "Greek, Latin", "--test-groups", "Early_Aramaic"),
-        *("--loss", "proxy-anchor", "--no-augment", "-o", "run"),
+        *("--loss", "proxy-anchor", "--augment", "none", "-o", "run"),
     )
     assert code == 0
     assert re.search(r"train +│ +800 │ +40 │ +2 ", stdout)

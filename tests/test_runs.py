@@ -8,7 +8,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_hierproxy import layers, losses, models, pictures, retrieval, runs
+from keras_hierproxy import (
+    datasets,
+    layers,
+    losses,
+    models,
+    pictures,
+    retrieval,
+    runs,
+)
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
 
@@ -51,7 +59,7 @@ def settings(**changes):
 
     Two whole batches an epoch, and one for each evaluation: one shape to compile.
     """
-    small = {"epochs": EPOCHS, "batch_size": 18, "augment": False}
+    small = {"epochs": EPOCHS, "batch_size": 18, "augment": "none"}
     return {**small, **changes}
 
 
@@ -307,6 +315,24 @@ def test_losses_over_pairs_get_balanced_batches(
     _, labels = run.batches[0]
     assert np.bincount(labels)[labels].min() == expected or expected == 1
     assert run.batches.sampler == ("random" if expected == 1 else "balanced")
+
+
+@once
+@pytest.mark.parametrize(
+    ("data_set", "augment", "expected"),
+    [
+        ("glyphs", None, [datasets.RandomAffine]),
+        ("photos", None, [datasets.RandomResizedCrop]),
+        ("glyphs", "crop", [datasets.RandomResizedCrop]),
+        ("photos", "none", []),
+    ],
+)
+def test_letters_are_distorted_and_photos_cropped(
+    data_set, augment, expected, data, tmp_path
+):
+    run = runs.new_run(tmp_path, settings(data=data_set, augment=augment))
+    begin(run, data)
+    assert [type(augment) for augment in run.batches.augment] == expected
 
 
 @once

@@ -123,7 +123,8 @@ class Batches(keras.utils.PyDataset):
         self.augment = _check_augment(augment)
         self.shuffle = shuffle
         self.drop_remainder = drop_remainder
-        self.sampler = self._make_sampler(sampler)
+        self.sampler = sampler
+        self._sampler = self._make_sampler(sampler)
         self.host = check_host(host)
 
         self.epoch = 0
@@ -138,7 +139,7 @@ class Batches(keras.utils.PyDataset):
         self._remaining = math.inf
 
     def __len__(self):
-        return self.sampler.num_batches
+        return self._sampler.num_batches
 
     def __getitem__(self, index):
         if not 0 <= index < len(self):
@@ -176,7 +177,7 @@ class Batches(keras.utils.PyDataset):
         cached, order = self._order
         if cached != epoch:
             rng = np.random.default_rng((self.seed, epoch, _ORDER))
-            order = self.sampler.draw(rng)
+            order = self._sampler.draw(rng)
             self._order = (epoch, order)
         return order
 
@@ -228,7 +229,7 @@ class Batches(keras.utils.PyDataset):
         _, count = self.host
         if count == 1:
             return False
-        size = self.sampler.batch_size
+        size = self._sampler.batch_size
         if size % count:
             raise ValueError(
                 f"{count} hosts cannot share batches of {size} images equally. Pass a "

@@ -31,6 +31,13 @@ _PARTS = ("train", "validation", "test")
 # Images of a class in a batch, where a loss needs more than one.
 _IMAGES_PER_CLASS = {"multi-similarity": 4, "sup-con": 4, "triplet": 4}
 _IMAGES_PER_CLASS |= {"hier": 2, "hpl-hier": 2, "hyp": 2}
+# Data sets of letters, whose sides and borders mean something; others are of photos.
+_DRAWN = ("glyphs", "omniglot")
+_AUGMENT = {
+    "affine": datasets.RandomAffine,
+    "crop": datasets.RandomResizedCrop,
+    "none": lambda: None,
+}
 
 
 def new_run(folder, settings):
@@ -287,11 +294,9 @@ def _batches(settings, train):
         options = {"sampler": "balanced", "images_per_class": images_per_class}
     if isinstance(train.images, datasets.ImageFiles):
         options["workers"] = os.cpu_count()
+    augment = settings.augment or ("affine" if settings.data in _DRAWN else "crop")
     return train.batches(
-        settings.batch_size,
-        seed=settings.seed,
-        augment=datasets.RandomAffine() if settings.augment else None,
-        **options,
+        settings.batch_size, seed=settings.seed, augment=_AUGMENT[augment](), **options
     )
 
 

@@ -45,7 +45,7 @@ class Settings:
     images_per_class: int | None = None
     learning_rate: float | None = None
     proxy_learning_rate: float = 1e-2
-    augment: bool = True
+    augment: str | None = None
     seed: int = 0
 
     def __post_init__(self):

@@ -8,12 +8,15 @@ import keras
 # and nobody else may draw until it is over.
 _LOCK = threading.Lock()
 _NEEDS_LABELS = "mixes images of different classes but cannot mix their labels here."
+_NOT_SEEDED = "draws from {}'s global random numbers: no epoch would be the same again."
 _REFUSED = {
     "MixUp": _NEEDS_LABELS,
     "CutMix": _NEEDS_LABELS,
-    "AugMix": "draws from Python's global random numbers: no epoch would be the same "
-    "again.",
+    "AugMix": _NOT_SEEDED.format("Python"),
 }
+if keras.backend.backend() == "torch":
+    # Keras 3.15 passes the seed on to other backends only.
+    _REFUSED["RandomElasticTransform"] = _NOT_SEEDED.format("PyTorch")
 
 
 class KerasLayers:
@@ -30,8 +33,9 @@ class KerasLayers:
 
     Raises:
         ValueError: what is no layer; `MixUp` and `CutMix`, which would need the labels;
-            `AugMix` and the layers of keras-cv, whose random numbers are global
-            (for its `RandomCropAndResize` there is `KerasCVCrop`).
+            `AugMix`, `RandomElasticTransform` on PyTorch, and the layers of keras-cv,
+            whose random numbers are global (for keras-cv's `RandomCropAndResize` there
+            is `KerasCVCrop`).
 
     Example:
 
@@ -89,9 +93,8 @@ def _check_layer(layer):
         name, (package, *_) = type(part).__name__, type(part).__module__.split(".")
         if package == "keras_cv":
             raise ValueError(
-                f"keras-cv's {name} draws from TensorFlow's global random numbers: no "
-                "epoch would be the same again. Pass a layer of keras.layers, or for "
-                "RandomCropAndResize `khp.datasets.KerasCVCrop`."
+                f"keras-cv's {name} {_NOT_SEEDED.format('TensorFlow')} Pass a layer of "
+                "keras.layers, or for RandomCropAndResize `khp.datasets.KerasCVCrop`."
             )
         if package == "keras" and name in _REFUSED:
             raise ValueError(f"{name} {_REFUSED[name]} Pass another layer.")
