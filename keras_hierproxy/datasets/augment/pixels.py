@@ -8,12 +8,13 @@ def check_images(augmentation, images):
 
     Args:
         augmentation: its name, for the error.
-        images: should be a `uint8` array `(B, H, W, C)`, `C` 1 or 3.
+        images: should be `uint8` `(B, H, W, C)`, `C` 1 or 3: an array, or `ImageFiles`.
     """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+    shape = images.shape
+    if images.dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3):
         raise ValueError(
             f"{augmentation} takes uint8 images (B, H, W, C) with C = 1 or 3. "
-            f"Received {images.dtype} of shape {images.shape}."
+            f"Received {images.dtype} of shape {shape}."
         )
 
 
