@@ -90,10 +90,8 @@ def title_of(name):
 
 def explain(scores):
     """The conventions of scores as pairs of title and sentence."""
+    titles = {**_TITLES, "recall": "Recall@K"}
     return [
-        (
-            _TITLES.get(name, name.capitalize()) + ("@K" if name == "recall" else ""),
-            text,
-        )
+        (titles.get(name, name.capitalize()), text)
         for name, text in scores.conventions.items()
     ]

@@ -1,6 +1,7 @@
 """Queries and what they retrieve, as images."""
 
 import dataclasses
+import os
 
 from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.pictures.names import shortened
@@ -37,7 +38,7 @@ class Neighbor:
 def picture_maker(search):
     """A function from a row of the data set to its `Picture`."""
     data, pictures = search.data, {}
-    paths = data.paths or getattr(data.images, "paths", None)
+    places = _places(data)
 
     def picture(row):
         if row not in pictures:
@@ -45,14 +46,24 @@ def picture_maker(search):
                 names[label]
                 for names, label in zip(search.names, data.labels[row], strict=True)
             )
-            where = f"image {row}" if paths is None else str(paths[row])
-            where = shortened(where, NAME_LENGTH)
             pictures[row] = Picture(
-                thumbnail(data.images[row]), name, tuple(coarser), where
+                thumbnail(data.images[row]), name, tuple(coarser), places(row)
             )
         return pictures[row]
 
     return picture
+
+
+def _places(data):
+    """A function from a row to where its image comes from."""
+    paths = data.paths or getattr(data.images, "paths", None)
+    if paths is None:
+        return "image {}".format
+    paths = [str(path) for path in paths]
+    # Without the folder of them all, which says nothing here.
+    common = os.path.commonprefix([min(paths), max(paths)])
+    start = max(common.rfind("/"), common.rfind(os.sep)) + 1
+    return lambda row: shortened(paths[row][start:], NAME_LENGTH)
 
 
 def retrieved_rows(search, picture):
@@ -85,7 +96,7 @@ def _row(search, query, picture):
 
 
 def similarity_text(geometry):
-    """What `Neighbor.similarity` is called, and a factor that makes it that."""
+    """What the similarities are, and the factor that makes them that."""
     if isinstance(check_geometry(geometry), Sphere):
-        return "cosine similarity", 1
-    return "distance", -1
+        return "cosine similarities", 1
+    return "distances", -1

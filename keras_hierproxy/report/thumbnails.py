@@ -28,19 +28,18 @@ def thumbnail(pixels):
         pixels: uint8 array `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`.
 
     Returns:
-        A string: JPEG for colours; PNG for gray, which are often drawings, and for
-        what is transparent.
+        A string: JPEG for colours, PNG for gray, which are often drawings. What is
+        transparent stands on white.
     """
     from PIL import Image
 
     mode = _MODES[pixels.shape[2]]
     image = Image.fromarray(pixels.squeeze(2) if mode == "L" else pixels)
+    if mode == "RGBA":
+        white = Image.new(mode, image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
     image.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
-    if mode == "RGB":
-        kind = "jpeg"
-        image.save(file, kind, quality=80)
-    else:
-        kind = "png"
-        image.save(file, kind, optimize=True)
+    kind = "png" if mode == "L" else "jpeg"
+    image.save(file, kind, quality=80, optimize=True)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
