@@ -359,7 +359,10 @@ def evaluate(
     context: typer.Context,
     model: Annotated[
         pathlib.Path,
-        typer.Argument(help="Folder of a run, a `.keras` file or a preset's folder."),
+        typer.Argument(
+            help="Folder of a run, a `.keras` file or a preset's folder; or a folder "
+            "of embeddings, as `hierproxy embed` writes it."
+        ),
     ],
     data: Annotated[
         str | None,
@@ -424,24 +427,36 @@ def evaluate(
         hierproxy evaluate runs/glyphs-hpl-0 --metrics all --output evaluation
         hierproxy evaluate runs/glyphs-hpl-0 --data omniglot --root data
         hierproxy evaluate runs/photos-hpl-0 --data other_photos/
+        hierproxy evaluate gallery/
     """
     runs = _import_runs(backend)
     options = ("root", "train_groups", "test_groups", "test_split", "skip_bad")
     changes = {
         name: context.params[name] for name in options if _is_given(context, name)
     }
-    settings, usual_split = runs.evaluation_settings(model, data, changes)
-    with console.status("Reading ..."):
-        embedder = runs.load_embedder(model)
-        chosen = runs.load_split(settings, split or usual_split, embedder)
-    name = str(split or usual_split)
-    done = runs.evaluate_split(embedder, chosen, k, metrics, console.is_terminal)
-    _print_metrics(chosen, {name: (done.results, done.intervals)})
+    if runs.holds_embeddings(model):
+        if changes or data is not None or split is not None:
+            raise ValueError(
+                f"{model} holds embeddings, which are evaluated as they are: --data, "
+                "--split and their options do not go with them."
+            )
+        name = "embeddings"
+        done = runs.evaluate_embeddings(model, k, metrics, console.is_terminal)
+    else:
+        settings, usual_split = runs.evaluation_settings(model, data, changes)
+        name = str(split or usual_split)
+        with console.status("Reading ..."):
+            embedder = runs.load_embedder(model)
+            chosen = runs.load_split(settings, name, embedder)
+        done = runs.evaluate_split(embedder, chosen, k, metrics, console.is_terminal)
+    _print_metrics(done.data, {name: (done.results, done.intervals)})
     if output is not None:
         with console.status("Writing the report ..."):
-            facts = [("model", str(model)), ("data", f"{settings.data}, {name}")]
+            facts = [("model", str(model)), ("data", f"{done.data.name}, {name}")]
             done.write(output, {name: done.results}, output.resolve().name, facts)
-        console.print(str(output / "report.html"), markup=False, soft_wrap=True)
+        if not done.has_images:
+            console.print("No report: there are no images at the paths in items.csv.")
+        console.print(str(output), markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -143,6 +143,34 @@ def test_evaluate_all_of_another_folder(call, trained):
 
 
 @once
+def test_evaluate_stored_embeddings(call, trained, photos):
+    code, _, _ = call("embed", photos, trained, "-o", "stored", "--split", "test")
+    assert code == 0
+    code, stdout, _ = call("evaluate", "stored", "-o", "evaluated")
+    assert code == 0 and "8 queries" in stdout
+    record = json.loads(Path("evaluated/metrics.json").read_text())
+    expected = json.loads((trained / "metrics.json").read_text())
+    assert record["embeddings"] == pytest.approx(expected["test"], abs=1e-6)
+    assert "data:image" in Path("evaluated/report.html").read_text()
+    # The same queries: comparable with the run itself.
+    code, stdout, _ = call("compare", trained, "evaluated")
+    assert code == 0 and "No difference is shown." in stdout
+    code, _, stderr = call("evaluate", "stored", "--split", "train")
+    assert code == 2 and "evaluated as they are" in stderr
+    # Moved away, the images cannot be shown; the numbers stand.
+    items = Path("stored/items.csv")
+    size = items.stat().st_size
+    moved = items.read_text().replace(photos.name, photos.name[::-1])
+    items.write_text(moved)
+    assert items.stat().st_size == size
+    code, stdout, _ = call("evaluate", "stored", "-o", "moved")
+    assert code == 0 and "No report" in stdout
+    assert {path.name for path in Path("moved").iterdir()} == {
+        "metrics.json",
+        "queries.csv",
+    }
+
+
 def test_evaluate_splits_of_the_runs_own_folder(call, trained, photos):
     for options, queries in (
         (["--split", "train"], 20),

@@ -55,6 +55,14 @@ class Embeddings:
             f"{self.points.dtype} {self.points.shape}, {self.geometry}>"
         )
 
+    def check_labelled(self):
+        """Raises a `ValueError` if there are no labels."""
+        if self.labels is None:
+            raise ValueError(
+                "These embeddings have no labels, so there is nothing to evaluate. "
+                "Embed a folder with a folder of images for each class."
+            )
+
     def retrieval_arguments(self):
         """What `khp.retrieval.evaluate` takes, as keyword arguments.
 
@@ -76,11 +84,7 @@ class Embeddings:
         )
         ```
         """
-        if self.labels is None:
-            raise ValueError(
-                "These embeddings have no labels, so there is nothing to evaluate. "
-                "Embed a folder with a folder of images for each class."
-            )
+        self.check_labelled()
         # Not above: a folder of embeddings is read where nothing else is needed.
         from keras_hierproxy.datasets import RetrievalDataset
 

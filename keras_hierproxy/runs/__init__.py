@@ -11,8 +11,10 @@ from keras_hierproxy.runs.embed import EmbeddingJob as EmbeddingJob
 from keras_hierproxy.runs.embed import prepare_embedding as prepare_embedding
 from keras_hierproxy.runs.embedder import LOSSES as LOSSES
 from keras_hierproxy.runs.embedder import build_embedder as build_embedder
+from keras_hierproxy.runs.evaluation import evaluate_embeddings as evaluate_embeddings
 from keras_hierproxy.runs.evaluation import evaluate_split as evaluate_split
 from keras_hierproxy.runs.evaluation import evaluation_settings as evaluation_settings
+from keras_hierproxy.runs.evaluation import holds_embeddings as holds_embeddings
 from keras_hierproxy.runs.evaluation import load_embedder as load_embedder
 from keras_hierproxy.runs.evaluation import load_split as load_split
 from keras_hierproxy.runs.progress import EpochLines as EpochLines

@@ -1,10 +1,14 @@
 """Evaluation of a trained embedder."""
 
 import dataclasses
+import os
 import pathlib
 
 import keras
 
+from keras_hierproxy import embeddings
+from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
+from keras_hierproxy.embeddings.files import DESCRIPTION, PROGRESS
 from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.retrieval.registry import METRICS
@@ -13,6 +17,9 @@ from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.run import read_record
 from keras_hierproxy.runs.scoring import score
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
+
+# Of the images in a report.
+THUMBNAIL = (112, 112)
 
 
 def evaluation_settings(model, data, changes):
@@ -95,6 +102,38 @@ def evaluate_split(embedder, data, k=None, metrics=None, verbose=False):
     metrics = _check_choices(data, k, metrics)
     points = embedder.embed(data.images, verbose=int(verbose))
     return score(data, points, k, metrics, embedder.geometry, verbose)
+
+
+def holds_embeddings(path):
+    """Whether a path is a folder that `hierproxy embed` writes to."""
+    path = pathlib.Path(path)
+    return (path / DESCRIPTION).exists() or (path / PROGRESS).exists()
+
+
+def evaluate_embeddings(folder, k=None, metrics=None, verbose=False):
+    """Retrieval metrics of the embeddings in a folder.
+
+    Args:
+        folder: that `hierproxy embed` has written.
+        k, metrics, verbose: as of `evaluate_split`.
+
+    Returns:
+        `Evaluation`; without images, if they are not where they were.
+    """
+    stored = embeddings.load(folder)
+    stored.check_labelled()
+    there = stored.paths and all(map(os.path.isfile, stored.paths))
+    data = RetrievalDataset(
+        ImageFiles(stored.paths, THUMBNAIL) if there else stored.points,
+        stored.labels,
+        stored.class_names,
+        stored.level_names,
+        stored.description["data"]["name"],
+        stored.paths,
+        stored.is_query,
+    )
+    metrics = _check_choices(data, k, metrics)
+    return score(data, stored.points, k, metrics, stored.geometry, verbose)
 
 
 def _check_choices(data, k, metrics):

@@ -39,6 +39,11 @@ class Evaluation:
         """The means, as `khp.retrieval.evaluate` returns them."""
         return self.scores.means()
 
+    @property
+    def has_images(self):
+        """Whether the data holds images to show."""
+        return len(self.data.images.shape) == 4
+
     @functools.cached_property
     def intervals(self):
         """95% bootstrap intervals of the means that are over queries."""
@@ -59,7 +64,7 @@ class Evaluation:
         }
 
     def write(self, folder, metrics, title, facts=()):
-        """Writes the three files.
+        """Writes the three files; no report of data without images.
 
         Args:
             folder: where; it is made if need be.
@@ -73,15 +78,16 @@ class Evaluation:
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_queries(folder / "queries.csv", self.data, self.scores)
-        report.write_report(
-            folder / "report.html",
-            self.data,
-            self.points,
-            self.scores,
-            geometry=self.geometry,
-            title=title,
-            facts=facts,
-        )
+        if self.has_images:
+            report.write_report(
+                folder / "report.html",
+                self.data,
+                self.points,
+                self.scores,
+                geometry=self.geometry,
+                title=title,
+                facts=facts,
+            )
         return write_json(folder / "metrics.json", metrics | self._record())
 
 
