@@ -32,7 +32,7 @@ def test_the_centre_is_what_pillow_fits(tmp_path, size, interpolation):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_evaluation_resizes_the_shorter_side_and_crops_the_centre(tmp_path, size):
-    """The papers' in two steps, with sides rounded to pixels in between: here in one."""
+    """In two steps in the papers, with sides rounded in between; here in one."""
     path = saved(smooth(size), tmp_path / "a.png")
     image = ImageFiles([path], (112, 112), center_crop=112 / 128)[0]
     scale = 128 / min(size)

@@ -1,6 +1,5 @@
 """P classes a batch, K images of each."""
 
-
 from keras_hierproxy.datasets.samplers.deal import deal, deal_members, members_of
 
 

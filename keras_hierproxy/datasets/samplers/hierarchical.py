@@ -31,7 +31,8 @@ class HierarchicalSampler:
         super_classes: S.
 
     Raises:
-        ValueError: there are fewer super-classes, or too few with enough classes.
+        ValueError: there are fewer super-classes, or too few with enough classes, or
+            classes are not nested in them.
 
     Example:
 
@@ -55,6 +56,7 @@ class HierarchicalSampler:
         self.super_classes = super_classes
         self.classes_of_each = batch_size // images_per_class // super_classes
         _, first = np.unique(labels, return_index=True)
+        _check_nested(labels, super_labels, first)
         siblings = members_of(super_labels[first])
         self._check(len(siblings), batch_size)
         self.groups = _join_small(siblings, self.classes_of_each)
@@ -111,6 +113,22 @@ class HierarchicalSampler:
                 f"with {self.images_per_class} images of a class. Pass a batch_size "
                 f"of at least {self.super_classes * self.images_per_class}."
             )
+
+
+def _check_nested(labels, super_labels, first):
+    if super_labels.shape != labels.shape:
+        raise ValueError(
+            f"super_labels must have shape {labels.shape}, one for each image. "
+            f"Received shape {super_labels.shape}."
+        )
+    stray = np.flatnonzero(super_labels[first][labels] != super_labels)
+    if len(stray):
+        label = labels[stray[0]]
+        raise ValueError(
+            "Classes must be nested: each in one super-class. Received class "
+            f"{label} in super-classes {super_labels[first][label]} and "
+            f"{super_labels[stray[0]]}."
+        )
 
 
 def _join_small(siblings, least):
