@@ -58,11 +58,25 @@ def _by_similarity(search, rows):
 
 
 def _by_distance(search, rows):
-    ranked = np.empty((len(rows), search.num_available), "int64")
-    for place, row in enumerate(rows):
-        distances = search.exact_distances(row)
-        if search.leave_one_out:
-            distances[row] = np.inf
-        order = np.argsort(distances, kind="stable")
-        ranked[place] = order[: search.num_available]
-    return ranked
+    queries = search.queries[rows]
+    keys, errors = search.geometry.ranking_keys(queries, search.gallery)
+    if search.leave_one_out:
+        keys[np.arange(len(rows)), rows] = np.inf
+    order = np.argsort(keys, axis=1, kind="stable")
+    keys = np.take_along_axis(keys, order, axis=1)
+    near = np.diff(keys, axis=1, prepend=-np.inf) <= errors[:, None]
+    for ranked, query, joined in zip(order, queries, near, strict=True):
+        _rank_anew(search, ranked, query, joined)
+    return order[:, : search.num_available]
+
+
+def _rank_anew(search, ranked, query, joined):
+    """Orders anew, in place, each run of rows that the keys cannot tell apart.
+
+    `joined` says of each rank whether it is as near as the one before.
+    """
+    places = np.flatnonzero(joined | np.append(joined[1:], False))
+    if len(places):
+        rows, runs = ranked[places], np.cumsum(~joined)[places]
+        distances = search.geometry.exact_distance(query, search.gallery[rows])
+        ranked[places] = rows[np.lexsort((rows, distances, runs))]

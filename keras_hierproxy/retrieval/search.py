@@ -210,18 +210,6 @@ class NeighborSearch:
         similarities = np.take_along_axis(similarities, order, axis=1)
         return similarities, np.take_along_axis(groups, order, axis=1)
 
-    def exact_distances(self, row):
-        """Float64 distances of one query to the whole gallery, `(m,)`."""
-        step = max(1, BLOCK_COORDINATES // self.gallery.shape[1])
-        return np.concatenate(
-            [
-                self.geometry.exact_distance(
-                    self.queries[row], self.gallery[start : start + step]
-                )
-                for start in range(0, len(self.gallery), step)
-            ]
-        )
-
     def _fetch(self, rows, fetch):
         """Similarities and groups of the `fetch` best groups, in any order of ties."""
         if self.found_within is not None and fetch <= self.found_within[0].shape[1]:

@@ -52,3 +52,19 @@ def test_order_of_signs():
     gallery = np.array([[-1, 0], [0, -1], [0, 1], [0.6, 0.8], [-0.6, 0.8], [1, 0]])
     ranked = whole(np.array([[1.0, 0.0], [-1.0, -0.0]]), gallery, Sphere())
     assert ranked.tolist() == [[5, 3, 1, 2, 4, 0], [0, 4, 1, 2, 3, 5]]
+
+
+def test_near_ties_in_the_ball():
+    """Clusters too tight for the products of a float64."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 8)).astype("float32").repeat(10, axis=0)
+    x = np.asarray(BALL.project(x)).astype("float64")
+    x += 1e-9 * rng.normal(size=x.shape)
+    distances = np.stack([BALL.exact_distance(point, x) for point in x])
+    np.fill_diagonal(distances, np.inf)
+    expected = np.argsort(distances, axis=1, kind="stable")[:, :-1]
+    np.testing.assert_array_equal(whole(x, None, BALL), expected)
+    # The products alone would not do.
+    keys, _ = BALL.ranking_keys(x, x)
+    np.fill_diagonal(keys, np.inf)
+    assert (np.argsort(keys, axis=1)[:, :-1] != expected).any()
