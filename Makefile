@@ -5,7 +5,7 @@ BACKENDS ?= tensorflow jax torch
 ARGS ?=
 # Each benchmark is a script; side_by_side.py is what they import, and latent_tree.py
 # measures what is learned, not how fast.
-BENCHMARKS ?= $(filter-out %/side_by_side.py %/latent_tree.py,$(wildcard benchmarks/*.py))
+BENCHMARKS ?= $(filter-out %/side_by_side.py %/latent_tree.py %/grocery_store.py,$(wildcard benchmarks/*.py))
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-tensorflow
