@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.report import classes
 from keras_hierproxy.report.confusions import count_pairs
 from keras_hierproxy.report.search import search_neighbors
@@ -57,12 +58,16 @@ def test_the_worst_stand_first_and_those_without_a_score_last(table):
     assert all(math.isnan(recall) for recall in recalls[len(known) :])
 
 
-def test_alone_in_its_class_is_shown_without_a_score(data, points, scores):
+def test_alone_in_its_class_stands_last_without_a_score():
+    data = RetrievalDataset(np.zeros((5, 8, 8, 1), "uint8"), [0, 1, 1, 2, 2])
+    points = np.eye(3)[data.labels[:, 0]]
+    scores = score_queries(**data.retrieval_arguments(points), k=1)
     search = search_neighbors(data, points, None)
-    name, queries, numbers, wrong, _ = classes.class_table(
+    *perfect, (name, queries, numbers, wrong, _) = classes.class_table(
         search, scores, count_pairs(search)
-    ).rows[-1]
-    assert (name, queries, wrong) == ("alone", 1, None)
+    ).rows
+    assert [row[2] for row in perfect] == [[1, 1, 1]] * 2
+    assert (name, queries, wrong) == ("0", 1, None)
     assert np.isnan(numbers).all()
 
 

@@ -22,8 +22,6 @@ CELLS = (
     "[...document.querySelectorAll('#{} tbody tr')]"
     ".map(row => row.cells[{}].textContent)"
 )
-    "[...document.querySelectorAll('#{} tbody tr')].map(r => r.cells[{}].textContent)"
-)
 
 
 @pytest.fixture(scope="module")
