@@ -67,6 +67,8 @@ class KerasLayers:
         Returns:
             Array of what the last layer returns, usually `float32` `(B, H, W, C)`.
         """
+        # Not all layers cast what they are given.
+        images = images.astype("float32")
         for layer in self.layers:
             images = _call(layer, images, rng)
         return images
