@@ -1,9 +1,12 @@
 """The batches that `fit` trains on, on each backend."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
 
+from keras_hierproxy import layers, losses, models
 from keras_hierproxy.datasets import RetrievalDataset
 
 
@@ -113,6 +116,41 @@ def test_an_epoch_cut_short_does_not_count(data):
     fit(model, batches, epochs=1)
     order = data.batches(2, seed=3)
     assert model.trained_on[2:] == [labels.tolist() for _, labels in order]
+
+
+class WaitUntilMade(keras.callbacks.Callback):
+    """Ends a step only when the batch after the next one has been made."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def on_train_batch_end(self, batch, logs=None):
+        ahead = min(batch + 2, len(self.made) - 1)
+        assert self.made[ahead].wait(timeout=20), f"batch {ahead} is not being made"
+
+
+@pytest.mark.parametrize("of_this_package", [False, True])
+def test_batches_are_made_while_the_model_trains(of_this_package):
+    made = [threading.Event() for _ in range(11)]
+
+    def signal(images, rng):
+        made[int(images.max())].set()
+        return images
+
+    # Pixels say which batch an image is of.
+    images = np.repeat(np.arange(11, dtype="uint8"), 2).reshape(-1, 1, 1, 1)
+    data = RetrievalDataset(np.tile(images, (1, 2, 2, 1)), np.arange(22))
+    batches = data.batches(2, shuffle=False, augment=signal, workers=1)
+    if of_this_package:
+        inputs = keras.Input((2, 2, 1))
+        x = keras.layers.Dense(4)(keras.layers.Flatten()(inputs))
+        model = models.EmbeddingModel(inputs, layers.Proxies(22)(x))
+        model.compile("sgd", losses.ProxyAnchorLoss())
+    else:
+        model = recorder()
+    model.fit(batches, shuffle=False, verbose=0, callbacks=[WaitUntilMade(made)])
+    assert all(event.is_set() for event in made)
 
 
 def test_keras_shuffles_batches_but_not_what_is_in_them(data):
