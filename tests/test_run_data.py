@@ -2,6 +2,7 @@
 
 import pathlib
 
+import numpy as np
 import pytest
 
 from keras_hierproxy import datasets
@@ -42,6 +43,9 @@ def test_official_layouts_by_name(name, tmp_path):
     settings = Settings(data=name, root=str(tmp_path), image_size=16)
     assert load_data(settings).test.images.shape[1:] == (16, 16, 3)
     assert load_data(settings, (8, 10, 1)).test.images.shape[1:] == (8, 10, 1)
+    assert isinstance(load_data(settings).test.images, np.ndarray)
+    streamed = load_data(settings, memory_limit=0)
+    assert isinstance(streamed.test.images, datasets.ImageFiles)
 
 
 def test_every_name_is_loaded_by_name():

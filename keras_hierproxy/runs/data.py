@@ -24,8 +24,8 @@ def load_data(settings, image_shape=None, **reading):
         settings: `Settings`.
         image_shape: `(height, width, channels)`, None where any will do, that a
             trained model takes. By default the settings decide.
-        **reading: for a folder or a CSV file, further arguments of `from_directory`
-            and `from_csv`.
+        **reading: for photos, further arguments of `from_directory`, `from_csv` and
+            the readers of `datasets.load`.
     """
     if settings.data not in DATA_SETS:
         if _is_csv(settings) and "split" in column_names(settings.data):
@@ -45,6 +45,7 @@ def load_data(settings, image_shape=None, **reading):
     else:
         options["image_size"] = size or (224 if settings.preset else 96)
         options["color_mode"] = _color_mode(image_shape)
+        options |= reading
     options = {name: value for name, value in options.items() if value is not None}
     return datasets.load(settings.data, root=settings.root, **options)
 

@@ -280,7 +280,9 @@ def _read(settings, split, image_shape):
             raise ValueError(
                 f"--split all is for folders and CSV files. Received: {settings.data}."
             )
-        return getattr(load_data(settings, image_shape), split)
+        # Grocery Store is small, and may be a zip file, which is decoded at once.
+        reading = {} if settings.data == "grocery_store" else {"memory_limit": 0}
+        return getattr(load_data(settings, image_shape, **reading), split)
     if (images := read_unlabelled(settings, image_shape)) is not None:
         if split != "all":
             raise ValueError(
