@@ -452,8 +452,8 @@ def evaluate(
     _print_metrics(done.data, {name: (done.results, done.intervals)})
     if output is not None:
         with console.status("Writing the report ..."):
-            facts = [("model", str(model)), ("data", f"{done.data.name}, {name}")]
-            done.write(output, {name: done.results}, output.resolve().name, facts)
+            facts = [("model", str(model.resolve())), ("images", f"{len(done.data):,}")]
+            done.write(output, {name: done.results}, facts)
         if not done.has_images:
             console.print("No report: there are no images at the paths in items.csv.")
         console.print(str(output), markup=False, soft_wrap=True)
@@ -597,8 +597,7 @@ def embed(
     console.print(str(output), markup=False, soft_wrap=True)
     if job.writer.skipped:
         console.print(
-            f"{len(job.writer.skipped):,} images were left out: embeddings.json names "
-            "them."
+            f"Images left out, named in embeddings.json: {len(job.writer.skipped):,}"
         )
 
 

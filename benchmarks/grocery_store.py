@@ -86,7 +86,7 @@ def run(method, seed, data, epochs, folder):
         "epochs": epochs,
     }
     facts = [("method", method), ("seed", str(seed)), ("epochs", str(epochs))]
-    done.write(folder, metrics, f"Grocery Store, {method}", facts)
+    done.write(folder, metrics, facts)
 
 
 def mean_and_range(values):

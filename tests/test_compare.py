@@ -29,7 +29,7 @@ def write_evaluation(folder, noise, data=None, metrics=None):
     points = centers[data.labels[:, 0]]
     points = points + noise * rng.normal(size=points.shape)
     evaluation = score(data, points, metrics=metrics, geometry=Sphere())
-    evaluation.write(folder, {"test": evaluation.results}, folder.name)
+    evaluation.write(folder, {"test": evaluation.results})
     return evaluation
 
 
@@ -69,7 +69,7 @@ def test_excluded_queries_stay_excluded(tmp_path):
         rng = np.random.default_rng(0)
         points = centers[data.labels[:, 0]] + noise * rng.normal(size=(120, 8))
         evaluation = score(data, points)
-        evaluation.write(tmp_path / name, {}, name)
+        evaluation.write(tmp_path / name, {})
         read = read_queries(tmp_path / name / "queries.csv", ["map@r"])[:, 0]
         np.testing.assert_array_equal(read, evaluation.scores.values["map@r"])
         assert np.isnan(read).sum() == 5
@@ -139,7 +139,7 @@ def test_damage_is_named(tmp_path):
 def test_means_over_no_query_are_null(tmp_path):
     data = make_data(np.arange(30))
     evaluation = score(data, np.random.default_rng(0).normal(size=(30, 4)))
-    written = evaluation.write(tmp_path, {"test": evaluation.results}, "alone")
+    written = evaluation.write(tmp_path, {"test": evaluation.results})
     assert written == json.loads((tmp_path / "metrics.json").read_text())
     assert written["test"]["recall@1"] is None
     assert written["intervals"]["recall@1"] == [None, None]

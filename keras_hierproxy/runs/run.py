@@ -206,9 +206,7 @@ class Run:
             "interrupted": self.interrupted,
             MONITOR: max(recall),
         }
-        metrics = evaluation.write(
-            self.folder, metrics, self.folder.name, self._facts(metrics)
-        )
+        metrics = evaluation.write(self.folder, metrics, self._facts(metrics))
         pictures.plot_recall(
             history, self.folder / "recall.png", self.data.validation.level_names
         )
@@ -226,6 +224,7 @@ class Run:
             f"{count:,} {name}" for name, count in self._record["data"]["test"].items()
         )
         return [
+            ("run", self.folder.resolve().name),
             ("test data", f"{self.settings.data}: {sizes}"),
             ("trained with", f"{self.settings.loss}, seed {self.settings.seed}"),
             (

@@ -63,13 +63,12 @@ class Evaluation:
             },
         }
 
-    def write(self, folder, metrics, title, facts=()):
+    def write(self, folder, metrics, facts=()):
         """Writes the three files; no report of data without images.
 
         Args:
             folder: where; it is made if need be.
             metrics: dict, what stands first in `metrics.json`.
-            title: str, of the report.
             facts: pairs `(name, text)` that the report begins with.
 
         Returns:
@@ -85,7 +84,6 @@ class Evaluation:
                 self.points,
                 self.scores,
                 geometry=self.geometry,
-                title=title,
                 facts=facts,
             )
         return write_json(folder / "metrics.json", metrics | self._record())
