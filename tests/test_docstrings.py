@@ -10,7 +10,7 @@ import pytest
 
 import keras_hierproxy as khp
 
-ROOMS = ["geometry", "layers", "losses", "ops", "regularizers", "trees"]
+ROOMS = ["embeddings", "geometry", "layers", "losses", "ops", "regularizers", "trees"]
 
 
 def modules():

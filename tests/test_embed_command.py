@@ -272,7 +272,7 @@ def test_an_image_that_cannot_be_decoded(call, refused, model, photos, whole):
 
     code, stdout, _ = call("embed", *options, "--skip-bad")
     assert code == 0 and "Going on after 8 of 18 images." in stdout
-    assert "1 images were left out: embeddings.json names them." in stdout
+    assert "Images left out, named in embeddings.json: 1" in stdout
     stored, expected = load("out"), load("whole")
     good = np.delete(np.arange(18), 9)
     np.testing.assert_array_equal(stored.points, expected.points[good])
@@ -293,7 +293,7 @@ def test_an_image_that_is_cut_short(call, refused, model, photos):
     assert not Path("out").exists()
     with pytest.warns(UserWarning, match="Skipped 1 of 18 images"):
         code, stdout, _ = call("embed", "photos", model, "-o", "out", "--skip-bad")
-    assert code == 0 and "1 images were left out" in stdout
+    assert code == 0 and "Images left out, named in embeddings.json: 1" in stdout
     stored = load("out")
     assert len(stored) == 17
     assert [each["path"] for each in stored.description["skipped"]] == [str(bad)]

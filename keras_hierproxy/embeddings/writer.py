@@ -62,6 +62,23 @@ class EmbeddingWriter:
         ValueError: the folder holds finished embeddings, those of something else, or
             other files; another process is writing to it.
         OSError: the disk has not enough room for what is to come.
+
+    Example:
+
+    >>> import tempfile
+    >>> data = khp.datasets.RetrievalDataset(np.zeros((4, 8, 8, 1)), [0, 0, 1, 1])
+    >>> writer = khp.embeddings.EmbeddingWriter(
+    ...     tempfile.mkdtemp(),
+    ...     data,
+    ...     khp.geometry.Sphere(),
+    ...     dimension=3,
+    ...     identity={"model": {}, "data": {"name": "squares"}},
+    ... )
+    >>> with writer:
+    ...     writer.append(np.eye(4, 3), range(4))
+    ...     writer.finish()
+    >>> khp.embeddings.load(writer.folder)
+    <Embeddings of 'squares', float32 (4, 3), Sphere()>
     """
 
     def __init__(
