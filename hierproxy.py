@@ -452,7 +452,7 @@ def evaluate(
     _print_metrics(done.data, {name: (done.results, done.intervals)})
     if output is not None:
         with console.status("Writing the report ..."):
-            facts = [("model", str(model.resolve())), ("images", f"{len(done.data):,}")]
+            facts = [("model", str(model)), ("images", f"{len(done.data):,}")]
             done.write(output, {name: done.results}, facts)
         if not done.has_images:
             console.print("No report: there are no images at the paths in items.csv.")
