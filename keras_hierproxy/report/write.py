@@ -38,8 +38,8 @@ def write_report(path, data, points, scores, *, geometry=None, title=None, facts
     and loads nothing from the network. Names and paths are shown as they are, never
     taken for HTML.
 
-    The file has about 1 MB, and at most 8: images are at most 112 pixels a side, and
-    of classes too many for 4 MB the best are left out, which the page then says.
+    The file usually has less than 2 MB, and at most 8: images are at most 112 pixels a
+    side, and of classes too many for 4 MB the best are left out, which the page says.
 
     Args:
         path: where to write the file. One that is there is replaced only by a whole
