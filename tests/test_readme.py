@@ -34,9 +34,11 @@ def commands(program):
 
 @pytest.fixture
 def little_data(monkeypatch, tmp_path):
-    """Two images each of some of the glyphs, and a folder of photos to stand in."""
+    """Two images each of some of the glyphs; a folder of photos, and a list of them."""
     monkeypatch.chdir(tmp_path)
-    write_photos(tmp_path / "photos", ["bag", "hat", "shoe"], images_per_class=2)
+    write_photos(tmp_path / "photos", "abcdefghijkl", images_per_class=2)
+    items = [f"photos/{name}/{i}.png,{name}" for name in "abcdefghijkl" for i in (0, 1)]
+    (tmp_path / "items.csv").write_text("\n".join(["path,product", *items, ""]))
     splits = khp.datasets.load("glyphs")
     little = {}
     for name in ("train", "validation", "test"):
