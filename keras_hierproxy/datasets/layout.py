@@ -6,6 +6,8 @@ import shlex
 import warnings
 import zipfile
 
+from keras_hierproxy.datasets.archives import open_zip
+
 _UNPACK = {".zip": "unzip -q", ".tar": "tar -xf", ".tgz": "tar -xzf", ".gz": "tar -xzf"}
 
 
@@ -132,16 +134,9 @@ class Layout:
     def _in_zips(self, root):
         folders = []
         for path in self._zip_paths(root):
-            try:
-                archive = zipfile.ZipFile(path)
-            except zipfile.BadZipFile as error:
-                raise ValueError(
-                    f"{path} is not a complete zip file ({error}). Get it again."
-                ) from error
+            archive, members = open_zip(path, self.files[0])
             folders += [
                 zipfile.Path(archive, member.removesuffix(self.files[0]))
-                for member in archive.namelist()
-                if pathlib.PurePosixPath(member).match(self.files[0])
-                and not member.startswith("__MACOSX/")
+                for member in members
             ]
         return folders

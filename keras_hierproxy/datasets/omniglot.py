@@ -2,10 +2,10 @@
 
 import functools
 import pathlib
-import zipfile
 
 import numpy as np
 
+from keras_hierproxy.datasets.archives import open_zip
 from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
 from keras_hierproxy.datasets.images import decode, read_all
 
@@ -144,17 +144,10 @@ def _list_drawings(source):
         ]
     if not source.is_file():
         return []
-    try:
-        archive = zipfile.ZipFile(source)
-    except zipfile.BadZipFile as error:
-        raise ValueError(
-            f"{source} is not a complete zip file ({error}). Get it again."
-        ) from error
+    archive, members = open_zip(source, "*/character*/*.png")
     return [
         (f"{source.as_posix()}/{member}", functools.partial(archive.open, member))
-        for member in sorted(archive.namelist())
-        if pathlib.PurePosixPath(member).match("*/character*/*.png")
-        and not member.startswith("__MACOSX/")
+        for member in members
     ]
 
 
