@@ -140,6 +140,7 @@ def test_images_that_are_left_out_leave_no_row(tmp_path):
     np.testing.assert_array_equal(stored.points, POINTS[good])
     np.testing.assert_array_equal(stored.labels, data_set().labels[good])
     assert stored.paths == tuple(PATHS[i] for i in good)
+    np.testing.assert_array_equal(stored.is_query, data_set().is_query[good])
     assert stored.description["skipped"] == [
         {"path": PATHS[i], "error": f"{i} is bad"} for i in bad
     ]
