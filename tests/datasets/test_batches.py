@@ -118,17 +118,39 @@ def test_balanced_repeats_images_of_a_small_class():
     assert sorted(images.ravel()[labels == 2]) == [4, 5, 6, 7]
 
 
-def test_augmentation_is_a_function_of_seed_epoch_and_batch(data):
-    def noise(images, rng):
-        return rng.random(images.shape)
+def noise(images, rng):
+    return rng.random(images.shape)
+
+
+class NoiseByImage:
+    def __call__(self, images, rng):
+        return self.apply(images, self.draw(rng, len(images)))
+
+    def draw(self, rng, count):
+        return rng.random((count, 1, 1, 1))
+
+    def apply(self, images, draws):
+        return images * draws
+
+
+@pytest.mark.parametrize("augment", [noise, NoiseByImage(), [noise, NoiseByImage()]])
+def test_augmentation_is_a_function_of_seed_epoch_and_batch(augment):
+    data = RetrievalDataset(np.ones((50, 1, 1, 1)), np.repeat(np.arange(10), 5))
 
     def drawn(seed, epoch, index):
-        batches = data.batches(8, seed=seed, augment=noise)
+        batches = data.batches(8, seed=seed, augment=augment)
         batches.epoch = epoch
         return batches[index][0].ravel()[0]
 
     assert drawn(0, 1, 2) == drawn(0, 1, 2)
     assert len({drawn(0, 1, 2), drawn(1, 1, 2), drawn(0, 2, 2), drawn(0, 1, 3)}) == 4
+
+
+def test_augmentations_are_applied_one_after_another(data):
+    augment = [lambda images, rng: images + 1, lambda images, rng: images * 10]
+    plain, _ = data.batches(8)[0]
+    images, _ = data.batches(8, augment=augment)[0]
+    np.testing.assert_array_equal(images, (plain + 1) * 10)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -203,6 +225,8 @@ def test_index_out_of_range(data, index):
         ({"sampler": "even"}, r"'balanced', 'hierarchical'\). Received: 'even'"),
         ({"batch_size": 51, "drop_remainder": True}, "no batch of 50 images"),
         ({"sampler": "balanced", "shuffle": False}, "no shuffle=False"),
+        ({"augment": "crop"}, "a callable .* or a list of such. Received: 'crop'"),
+        ({"augment": [noise, 3]}, "Received: 3"),
         ({"sampler": "balanced"}, "= 64 classes in a batch, of 10. .* 2 and 20"),
         (
             {"batch_size": 2, "sampler": "balanced", "images_per_class": 3},

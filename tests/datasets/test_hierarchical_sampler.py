@@ -16,8 +16,8 @@ def make_labels(sizes, images_per_class=4):
     return np.stack([labels, super_classes[labels]], axis=1)
 
 
-def draw(labels, seed=0, **options):
-    sampler = HierarchicalSampler(labels[:, 0], labels[:, 1], **options)
+def draw(labels, seed=0, *sizes, **options):
+    sampler = HierarchicalSampler(labels[:, 0], labels[:, 1], *sizes, **options)
     return np.array(sampler.draw(np.random.default_rng(seed)))
 
 
@@ -84,12 +84,24 @@ def test_small_super_classes_share_a_place():
 
 
 def test_a_super_class_of_most_classes_is_in_every_batch():
-    labels = make_labels([30, 3, 3])
-    drawn = draw(labels, batch_size=8, images_per_class=2, super_classes=2)
-    for batch in drawn:
-        _, siblings = np.unique(labels[batch, 1], return_counts=True)
-        assert (siblings == 4).all()
-        assert (labels[batch, 1] == 0).any()
+    """And the others come up as evenly as ever."""
+    labels = make_labels([30, 4, 4, 4])
+    turns = np.zeros(42)
+    for seed in range(300):
+        drawn = draw(labels, seed, batch_size=12, images_per_class=2, super_classes=3)
+        for batch in drawn:
+            _, siblings = np.unique(labels[batch, 1], return_counts=True)
+            assert (siblings == 4).all() and len(siblings) == 3
+            assert (labels[batch, 1] == 0).any()
+        turns += np.bincount(labels[drawn.ravel(), 0], minlength=42)
+    for part in (turns[:30], turns[30:]):
+        np.testing.assert_allclose(part / part.mean(), 1, atol=0.06)
+
+
+def test_large_super_classes_do_not_pile_up_at_an_end():
+    labels = make_labels([24, 6, 6, 6, 6], images_per_class=8)
+    early = [labels[draw(labels, seed, 12, 2, 2)[:16], 1] == 0 for seed in range(100)]
+    assert np.mean(early) == pytest.approx(0.5, abs=0.05)
 
 
 @settings(max_examples=150, deadline=None)

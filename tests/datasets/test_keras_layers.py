@@ -191,6 +191,14 @@ def test_keras_cv_crops(images):
     assert np.ptp(result[:, 0, 0, 0]) > 80
 
 
+def test_keras_cv_draws_areas_anew(images):
+    """Its areas come from TensorFlow's random numbers, its places from a generator."""
+    gradient = np.tile(np.linspace(0, 255, 16)[:, None], (1, 16, 1, 3))
+    crop = KerasCVCrop((16, 16), scale=(0.05, 1), ratio=(1, 1))
+    parts = [crop(gradient, np.random.default_rng(seed)) for seed in range(4)]
+    assert len({round(float(np.ptp(part))) for part in parts}) == 4
+
+
 def test_without_keras_cv(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "keras_cv", None)
     with pytest.raises(ImportError, match=r"pip install 'keras-hierproxy\[keras-cv\]'"):
