@@ -447,7 +447,7 @@ def evaluate(
         name = str(split or usual_split)
         with console.status("Reading ..."):
             embedder = runs.load_embedder(model)
-            chosen = runs.load_split(settings, name, embedder)
+            chosen = runs.load_split(settings, name, embedder, model)
         done = runs.evaluate_split(embedder, chosen, k, metrics, console.is_terminal)
     _print_metrics(done.data, {name: (done.results, done.intervals)})
     if output is not None:

@@ -138,7 +138,7 @@ def test_a_preset(call, photos, tmp_path):
     )
     one = load("out").model["sha256"]
     (tmp_path / "preset/notes.txt").write_text("also in the folder")
-    assert runs.embed.model_sha256("preset") != one
+    assert runs.trained.model_sha256("preset") != one
 
 
 @once
@@ -408,8 +408,8 @@ def test_a_batch_is_embedded_as_all_are():
 def test_the_sum_of_a_single_file_is_that_of_sha256sum(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert runs.embed.model_sha256(tmp_path) == expected
-    assert runs.embed.model_sha256(tmp_path / "model.keras") == expected
+    assert runs.trained.model_sha256(tmp_path) == expected
+    assert runs.trained.model_sha256(tmp_path / "model.keras") == expected
 
 
 @once

@@ -15,7 +15,6 @@ from keras_hierproxy.runs.evaluation import evaluate_embeddings as evaluate_embe
 from keras_hierproxy.runs.evaluation import evaluate_split as evaluate_split
 from keras_hierproxy.runs.evaluation import evaluation_settings as evaluation_settings
 from keras_hierproxy.runs.evaluation import holds_embeddings as holds_embeddings
-from keras_hierproxy.runs.evaluation import load_embedder as load_embedder
 from keras_hierproxy.runs.evaluation import load_split as load_split
 from keras_hierproxy.runs.progress import EpochLines as EpochLines
 from keras_hierproxy.runs.progress import ImageBar as ImageBar
@@ -23,5 +22,6 @@ from keras_hierproxy.runs.run import new_run as new_run
 from keras_hierproxy.runs.run import resume_run as resume_run
 from keras_hierproxy.runs.settings import SETTINGS as SETTINGS
 from keras_hierproxy.runs.settings import Settings as Settings
+from keras_hierproxy.runs.trained import load_embedder as load_embedder
 from keras_hierproxy.runs.tree import read_trees as read_trees
 from keras_hierproxy.runs.tree import write_trees as write_trees

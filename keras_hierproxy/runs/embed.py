@@ -2,11 +2,8 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import pathlib
 import warnings
-import zipfile
 
 import keras
 
@@ -17,14 +14,15 @@ from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
 from keras_hierproxy.runs.data import load_data, read_folder, read_unlabelled
 from keras_hierproxy.runs.embedder import check_images
-from keras_hierproxy.runs.evaluation import evaluation_settings, load_embedder
+from keras_hierproxy.runs.evaluation import evaluation_settings
 from keras_hierproxy.runs.interrupt import StopOnInterrupt
 from keras_hierproxy.runs.read_ahead import read_ahead
-from keras_hierproxy.runs.run import read_record
 from keras_hierproxy.runs.settings import DATA_SETS
-
-# As in training with --preset.
-_PRETRAINED_SIZE = 224
+from keras_hierproxy.runs.trained import (
+    image_shape_of,
+    load_embedder,
+    model_sha256,
+)
 
 
 @dataclasses.dataclass
@@ -158,7 +156,7 @@ def prepare_embedding(
     model = pathlib.Path(model)
     settings, _ = evaluation_settings(model, data, changes)
     split = split or ("test" if settings.data in DATA_SETS else "all")
-    embedder = _load(model)
+    embedder = load_embedder(model)
     _check_model(embedder, model)
     identity = {
         "model": {
@@ -167,7 +165,7 @@ def prepare_embedding(
             "class": type(embedder).__name__,
         }
     }
-    image_shape = _image_shape(embedder, model)
+    image_shape = image_shape_of(embedder, model)
     with _noting_skipped_images() as skipped:
         chosen = _read(settings, split, image_shape)
     check_images(chosen, embedder)
@@ -195,37 +193,6 @@ def prepare_embedding(
     )
 
 
-def model_sha256(path):
-    """SHA-256 of a model's file, or of what `sha256sum` says of a preset's files."""
-    path = pathlib.Path(path)
-    if (path / "model.keras").exists():
-        path = path / "model.keras"
-    if path.is_file():
-        return _sha256(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    sums = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
-    return hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _sha256(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _load(path):
-    # Keras says of a file that was cut short that it is not found.
-    if path.is_file() and path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is no complete .keras file. Copy it again.")
-    try:
-        return load_embedder(path)
-    except FileNotFoundError:
-        raise
-    except (OSError, json.JSONDecodeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"The model {path} is damaged ({error}). Copy it again."
-        ) from error
-
-
 def _check_model(embedder, path):
     inputs, outputs = embedder.input_shape, embedder.output_shape
     if not (isinstance(inputs, tuple) and len(inputs) == 4):
@@ -238,21 +205,6 @@ def _check_model(embedder, path):
             f"{path} has outputs of shape {outputs}; a model with one output, "
             "(batch, dimensions), is needed."
         )
-
-
-def _image_shape(embedder, path):
-    """The size at which images are read: the model's own, else that of its training."""
-    *size, channels = embedder.input_shape[1:]
-    if None in size:
-        record = read_record(path)
-        preprocessor = getattr(embedder, "preprocessor", None)
-        if record is not None:
-            size = [record["settings"]["image_size"] or _PRETRAINED_SIZE] * 2
-        else:
-            # Of keras-hub's image converters.
-            own = getattr(preprocessor, "image_size", None)
-            size = own or [_PRETRAINED_SIZE] * 2
-    return (*size, channels)
 
 
 @contextlib.contextmanager

@@ -4,19 +4,16 @@ import dataclasses
 import os
 import pathlib
 
-import keras
-
 from keras_hierproxy import embeddings
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.embeddings.files import DESCRIPTION, PROGRESS
-from keras_hierproxy.models import ImageEmbedder
-from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.retrieval.registry import METRICS
 from keras_hierproxy.runs.data import load_data, read_folder
 from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.run import read_record
 from keras_hierproxy.runs.scoring import score
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
+from keras_hierproxy.runs.trained import image_shape_of
 
 # Of the images in a report.
 THUMBNAIL = (112, 112)
@@ -48,30 +45,16 @@ def evaluation_settings(model, data, changes):
     return dataclasses.replace(settings, **changes), split
 
 
-def load_embedder(path):
-    """The embedder in a run's folder, a `.keras` file or a preset's folder."""
-    path = pathlib.Path(path)
-    if (path / "model.keras").exists():
-        path = path / "model.keras"
-    if path.suffix == ".keras" and path.exists():
-        model = keras.models.load_model(path)
-        if not isinstance(model, Embedder):
-            raise ValueError(
-                f"{path} holds a {type(model).__name__}; an `ImageEmbedder` or an "
-                "`EmbeddingModel` of images is needed."
-            )
-        return model
-    if (path / "config.json").exists():
-        return ImageEmbedder.from_preset(path, num_classes=None)
-    raise FileNotFoundError(
-        f"There is no model at {path}: expected a run's folder with model.keras, a "
-        ".keras file, or a preset's folder with config.json."
-    )
+def load_split(settings, split, embedder, path):
+    """A split as a trained embedder takes it: one of `load_data`, or `"all"`.
 
-
-def load_split(settings, split, embedder):
-    """A split as a trained embedder takes it: one of `load_data`, or `"all"`."""
-    image_shape = embedder.input_shape[1:]
+    Args:
+        settings: `Settings`.
+        split: str.
+        embedder: of `load_embedder`.
+        path: of the model.
+    """
+    image_shape = image_shape_of(embedder, path)
     if split != "all":
         data = getattr(load_data(settings, image_shape), split)
     elif settings.data not in DATA_SETS:

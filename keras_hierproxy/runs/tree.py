@@ -18,9 +18,10 @@ import numpy as np
 from keras_hierproxy import pictures
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.layers import HierProxies
-from keras_hierproxy.runs.evaluation import load_embedder, load_split
+from keras_hierproxy.runs.evaluation import load_split
 from keras_hierproxy.runs.run import read_record
 from keras_hierproxy.runs.settings import Settings
+from keras_hierproxy.runs.trained import load_embedder
 from keras_hierproxy.trees import Tree
 
 
@@ -100,11 +101,11 @@ def read_trees(run, split=None):
     _check(run, settings, split, proxies, latent)
     trees, data = {}, None
     if proxies is not None:
-        data = load_split(settings, "train", embedder)
+        data = load_split(settings, "train", embedder, run)
         trees["proxies"] = _over_classes(settings.loss, proxies, data)
     if latent is not None:
         if data is None or split not in (None, "train"):
-            data = load_split(settings, split or "train", embedder)
+            data = load_split(settings, split or "train", embedder, run)
         points = embedder.embed(data.images)
         trees["latent"] = _over_means(settings.loss, latent, points, data)
         trees["images"] = _over_images(settings.loss, latent, points, data)

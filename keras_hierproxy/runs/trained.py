@@ -1,0 +1,95 @@
+"""Trained models in their files."""
+
+import hashlib
+import json
+import pathlib
+import zipfile
+
+import keras
+
+from keras_hierproxy.models import ImageEmbedder
+from keras_hierproxy.models.embedder import Embedder
+from keras_hierproxy.runs.run import read_record
+
+# As in training with --preset.
+_PRETRAINED_SIZE = 224
+
+
+def load_embedder(path):
+    """The embedder in a run's folder, a `.keras` file or a preset's folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged, or another kind of model.
+    """
+    path = pathlib.Path(path)
+    try:
+        return _load(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, json.JSONDecodeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"The model {path} is damaged ({error}). Copy it again."
+        ) from error
+
+
+def _load(path):
+    if (path / "model.keras").exists():
+        path = path / "model.keras"
+    if path.suffix == ".keras" and path.exists():
+        # Keras says of a file that was cut short that it is not found.
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} is no complete .keras file. Copy it again.")
+        model = keras.models.load_model(path)
+        if not isinstance(model, Embedder):
+            raise ValueError(
+                f"{path} holds a {type(model).__name__}; an `ImageEmbedder` or an "
+                "`EmbeddingModel` of images is needed."
+            )
+        return model
+    if (path / "config.json").exists():
+        return ImageEmbedder.from_preset(path, num_classes=None)
+    raise FileNotFoundError(
+        f"There is no model at {path}: expected a run's folder with model.keras, a "
+        ".keras file, or a preset's folder with config.json."
+    )
+
+
+def image_shape_of(embedder, path):
+    """The shape in which images are read: the model's own, else that of its training.
+
+    Args:
+        embedder: of `load_embedder`.
+        path: of the model.
+
+    Returns:
+        `(height, width, channels)`.
+    """
+    *size, channels = embedder.input_shape[1:]
+    if None in size:
+        record = read_record(path)
+        preprocessor = getattr(embedder, "preprocessor", None)
+        if record is not None:
+            size = [record["settings"]["image_size"] or _PRETRAINED_SIZE] * 2
+        else:
+            # Of keras-hub's image converters.
+            own = getattr(preprocessor, "image_size", None)
+            size = own or [_PRETRAINED_SIZE] * 2
+    return (*size, channels)
+
+
+def model_sha256(path):
+    """SHA-256 of a model's file, or of what `sha256sum` says of a preset's files."""
+    path = pathlib.Path(path)
+    if (path / "model.keras").exists():
+        path = path / "model.keras"
+    if path.is_file():
+        return _sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    sums = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
