@@ -3,8 +3,13 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import sys
+import warnings
+
 import keras
 import pytest
+
+from tests.command_line import run_main
 
 # DESIGN: the data sets are shared between checkouts and never part of the project.
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -30,3 +35,18 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the data sets in {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def call(monkeypatch, capfd, tmp_path):
+    """A function of the arguments that returns `(exit code, stdout, stderr)`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setenv("KERAS_BACKEND", keras.config.backend())
+
+    def call(*argv):
+        code = run_main(*argv)
+        return (code, *capfd.readouterr())
+
+    return call

@@ -2,14 +2,11 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import keras
@@ -19,37 +16,14 @@ from typer.main import get_command
 import hierproxy
 from keras_hierproxy import models, runs
 from keras_hierproxy.trees import Tree
+from tests.command_line import run_main, start
 from tests.photos import write_photos
 
-PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = [f"{kind}/{name}" for kind in ("bag", "hat", "shoe") for name in "abc"]
 # One batch an epoch: one shape to compile.
 SMALL = ("--image-size", 16, "--batch-size", 20, "--loss", "proxy-anchor")
 # An error is told once for all backends.
 once = pytest.mark.host
-
-
-def run_main(*argv):
-    """Runs the command in this process; returns its exit code."""
-    sys.argv = ["hierproxy", *map(str, argv)]
-    with pytest.raises(SystemExit) as end:
-        hierproxy.main()
-    return end.value.code
-
-
-@pytest.fixture
-def call(monkeypatch, capfd, tmp_path):
-    """A function of the arguments that returns `(exit code, stdout, stderr)`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    monkeypatch.setenv("KERAS_BACKEND", keras.config.backend())
-
-    def call(*argv):
-        code = run_main(*argv)
-        return (code, *capfd.readouterr())
-
-    return call
 
 
 @pytest.fixture
@@ -448,18 +422,6 @@ def test_every_option_is_explained():
         assert command.help
         for option in command.params:
             assert getattr(option, "help", None), option.name
-
-
-def start(*arguments, before="", **environment):
-    """Starts the command in a process of its own."""
-    code = f"{before}\nimport hierproxy\nhierproxy.main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @once

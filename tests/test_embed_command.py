@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sys
-import warnings
 from pathlib import Path
 
 import keras
@@ -18,28 +16,13 @@ from PIL import Image
 import keras_hierproxy as khp
 from keras_hierproxy import datasets, models, retrieval, runs
 from keras_hierproxy.embeddings import EmbeddingWriter, load, writer
+from tests.command_line import start
 from tests.photos import write_photos
-from tests.test_cli import run_main, start
 
 CLASSES = ["bag/a", "bag/b", "hat/a"]
 NUM_PHOTOS, SIDE = 18, 16
 # An error is told once for all backends.
 once = pytest.mark.host
-
-
-@pytest.fixture
-def call(monkeypatch, capfd, tmp_path):
-    """A function of the arguments that returns `(exit code, stdout, stderr)`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    monkeypatch.setenv("KERAS_BACKEND", keras.config.backend())
-
-    def call(*argv):
-        code = run_main(*argv)
-        return (code, *capfd.readouterr())
-
-    return call
 
 
 @pytest.fixture
