@@ -35,7 +35,7 @@ def main():
     )
     embedder.compile(loss=khp.losses.HierProxyLoss())
 
-    before = test_recall(embedder, data.test)
+    before, _ = evaluate(embedder, data.test)
     start = time.time()
     console.print("Training. The loss rises when the hierarchy joins in, in epoch 3.")
     with console.status("Training ..."):
@@ -50,27 +50,34 @@ def main():
             ],
         ).history
     seconds = time.time() - start
-    after = test_recall(embedder, data.test)
+    after, points = evaluate(embedder, data.test)
 
     embedder.save(OUTPUT / "model.keras")
-    metrics = {"before": before, "after": after, "training_seconds": round(seconds, 1)}
+    metrics = {
+        "before": before.means(),
+        "after": after.means(),
+        "training_seconds": round(seconds, 1),
+    }
     (OUTPUT / "metrics.json").write_text(json.dumps(metrics, indent=2))
     pictures.plot_recall(history, OUTPUT / "recall.png", data.validation.level_names)
-    pictures.plot_neighbors(
-        data.test, embedder.embed(data.test.images), OUTPUT / "neighbors.png"
+    pictures.plot_neighbors(data.test, points, OUTPUT / "neighbors.png")
+    facts = [("trained on", f"{data.train.num_classes} other characters")]
+    khp.report.write_report(
+        OUTPUT / "report.html", data.test, points, after, facts=facts
     )
 
-    console.print(recall_table(data.test, before, after))
+    console.print(recall_table(data.test, metrics["before"], metrics["after"]))
     console.print(
         f"{seconds:.0f} s of training on {keras.backend.backend()}. "
-        f"Model, history, metrics and pictures: [bold]{OUTPUT}[/bold]"
+        f"Model, history, metrics and pictures: [bold]{OUTPUT}[/bold]. "
+        f"To look at: [bold]{OUTPUT / 'report.html'}[/bold]"
     )
 
 
-def test_recall(embedder, test):
-    """Recall@1/2/4/8 at each level, on letters never seen in training."""
+def evaluate(embedder, test):
+    """Scores of letters never seen in training, and their embeddings."""
     points = embedder.embed(test.images)
-    return khp.retrieval.evaluate(points, test.labels, metrics=("recall",))
+    return khp.retrieval.score_queries(points, test.labels), points
 
 
 def print_epoch(epoch, logs):

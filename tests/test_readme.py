@@ -12,6 +12,7 @@ from typer.main import get_command
 
 import hierproxy
 import keras_hierproxy as khp
+from keras_hierproxy.embeddings import EmbeddingWriter
 from tests.photos import write_photos
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,11 +35,17 @@ def commands(program):
 
 @pytest.fixture
 def little_data(monkeypatch, tmp_path):
-    """Two images each of some of the glyphs; a folder of photos, and a list of them."""
+    """Two images each of some of the glyphs; photos, a list and embeddings of them."""
     monkeypatch.chdir(tmp_path)
     write_photos(tmp_path / "photos", "abcdefghijkl", images_per_class=2)
     items = [f"photos/{name}/{i}.png,{name}" for name in "abcdefghijkl" for i in (0, 1)]
     (tmp_path / "items.csv").write_text("\n".join(["path,product", *items, ""]))
+    photos = khp.datasets.from_directory("photos", 8, split=None)
+    identity = {"model": {}, "data": {"name": "photos"}}
+    geometry = khp.geometry.Sphere()
+    with EmbeddingWriter("gallery", photos, geometry, 24, identity=identity) as writer:
+        writer.append(np.eye(24, dtype="float32"), range(24), {})
+        writer.finish()
     splits = khp.datasets.load("glyphs")
     little = {}
     for name in ("train", "validation", "test"):
