@@ -118,7 +118,7 @@ def main():
     parser.add_argument("--root", required=True)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=12)
     args = parser.parse_args()
     data = khp.datasets.load(
         "grocery_store", root=args.root, test_split="val", image_size=64
