@@ -759,6 +759,9 @@ def _by_level(level_names, names):
 
 
 def _with_interval(value, interval):
+    # Of no query there is no mean: NaN, or in JSON null.
+    if value is None or value != value:
+        return "none"
     if interval is None:
         return f"{value:.3f}"
     low, high = interval

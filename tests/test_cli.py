@@ -117,6 +117,17 @@ def test_evaluate_all_of_another_folder(call, trained):
 
 
 @once
+def test_means_over_no_query(call, trained):
+    write_photos(Path("alone"), "abcdef", images_per_class=1, side=16)
+    code, _, _ = call("embed", "alone", trained, "-o", "stored")
+    assert code == 0
+    code, stdout, _ = call("evaluate", "stored", "-o", "evaluated")
+    assert code == 0 and re.search(r"recall@1 +│ none", stdout)
+    assert "6 queries are alone in their class" in stdout
+    code, stdout, _ = call("compare", "evaluated", "evaluated")
+    assert code == 0 and "No difference" in stdout
+
+
 def test_evaluate_stored_embeddings(call, trained, photos):
     code, _, _ = call("embed", photos, trained, "-o", "stored", "--split", "test")
     assert code == 0
