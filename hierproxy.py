@@ -70,7 +70,9 @@ def _names(text: str):
 def _positive_integers(text: str):
     numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
     if min(numbers) < 1:
-        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 50,8.")
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers from 1 on, such as 8,50."
+        )
     return numbers
 
 
@@ -311,7 +313,7 @@ def train(
         if name in runs.SETTINGS and (not resume or _is_given(context, name))
     }
     if output is None:
-        name = pathlib.Path(data).resolve().name
+        name = pathlib.Path(data).resolve().name.removesuffix(".csv")
         output = pathlib.Path("runs", f"{name}-{loss}-{seed}")
     go_on = f"hierproxy train --resume --output {shlex.quote(str(output))}"
     run = (runs.resume_run if resume else runs.new_run)(output, settings)
@@ -379,8 +381,9 @@ def evaluate(
     split: Annotated[
         Split | None,
         _option(
-            "`test`, `validation` or `train`, or `all` of a folder. By default `all` "
-            "of a folder that the run was not trained on, else `test`.",
+            "`test`, `validation` or `train`, or `all` of a folder or a CSV file. By "
+            "default `all` of a folder that the run was not trained on, and of a CSV "
+            "file without a column `split`; else `test`.",
             panel="Data",
             metavar="NAME",
         ),
@@ -434,6 +437,8 @@ def evaluate(
     changes = {
         name: context.params[name] for name in options if _is_given(context, name)
     }
+    if output is not None:
+        runs.check_empty(output)
     if runs.holds_embeddings(model):
         if changes or data is not None or split is not None:
             raise ValueError(
@@ -455,7 +460,11 @@ def evaluate(
             facts = [("model", str(model)), ("images", f"{len(done.data):,}")]
             done.write(output, {name: done.results}, facts)
         if not done.has_images:
-            console.print("No report: there are no images at the paths in items.csv.")
+            console.print(
+                "No report.html: the paths in items.csv are not those of image files. "
+                "They lie in an archive, or were moved."
+            )
+        console.print("Metrics, scores of every query and what there is to look at:")
         console.print(str(output), markup=False, soft_wrap=True)
 
 
@@ -480,12 +489,14 @@ def compare(
 
         hierproxy compare runs/glyphs-proxy-anchor-0 runs/glyphs-hpl-0
     """
-    level_names, compared = _import_runs(None).compare_runs(first, second)
+    level_names, compared, only_one = _import_runs(None).compare_runs(first, second)
     title = f"first: {escape(str(first))}\nsecond: {escape(str(second))}"
     table = Table(title=title, box=box.SIMPLE, pad_edge=False)
     for header in ("metric", "first", "second", "second - first (95%)", "p", "better"):
         table.add_column(header, no_wrap=True)
     for level, rows in _by_level(level_names, compared).items():
+        if not rows:
+            continue
         table.add_row(f"[bold]{escape(level)}")
         for metric, name in rows.items():
             row = compared[name]
@@ -502,6 +513,8 @@ def compare(
     console.print(table)
     if not any(row.better for row in compared.values()):
         console.print("No difference is shown.")
+    if only_one:
+        console.print(f"Only one of the two has: {', '.join(only_one)}.")
     console.print(
         "p is of each metric by itself: where nothing differs, one metric in twenty "
         "has p < 0.05 all the same.",
@@ -534,8 +547,9 @@ def embed(
     split: Annotated[
         Split | None,
         _option(
-            "`all` of a folder or a CSV file (their default), or `test` (the default "
-            "for names), `validation` or `train`.",
+            "`test`, `validation` or `train`, or `all` of a folder or a CSV file. By "
+            "default `all` of a folder, and of a CSV file without a column `split`; "
+            "else `test`.",
             panel="Data",
             metavar="NAME",
         ),

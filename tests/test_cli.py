@@ -92,6 +92,11 @@ def test_train_and_evaluate(call, training):
         "report.html",
     }
 
+    # Nothing is written over, least of all the run.
+    for folder in (run, "new"):
+        code, _, stderr = call("evaluate", run, "-o", folder)
+        assert code == 2 and f"{folder} is not empty" in stderr
+
     options = ("--metrics", "all", "--k", "1", "-o", "all")
     code, stdout, _ = call("evaluate", run, *options)
     assert code == 0
@@ -105,7 +110,8 @@ def test_train_and_evaluate(call, training):
     assert code == 0 and "No difference is shown." in stdout
     same = r"recall@1 +(\S+) +\1 +\+0.000 \(\+0.000, \+0.000\) +1.0000 *$"
     assert re.search(same, stdout, re.M)
-    assert "recall@3" not in stdout
+    assert "recall@3 " not in stdout and "all levels" not in stdout
+    assert re.search(r"Only one of the two has: .*ndcg.*recall@3", stdout, re.S)
 
 
 def test_evaluate_all_of_another_folder(call, trained):
@@ -218,7 +224,10 @@ def copy_with_a_truncated_image(photos):
     [
         ("train --loss proxyanchor", "'proxyanchor' is not one of 'hpl'"),
         ("train --backend theano", "'theano' is not one of 'tensorflow'"),
-        ("train --level-sizes 50,x", "'50,x' is not a list of numbers such as 50,8"),
+        (
+            "train --level-sizes 50,x",
+            "'50,x' is not a list of numbers from 1 on, such as 8,50",
+        ),
         ("train --level-sizes 0", "'0' is not a list"),
         ("train --epochs 0", "'--epochs'"),
         ("train --batch-size 1", "'--batch-size'"),

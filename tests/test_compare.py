@@ -36,7 +36,7 @@ def write_evaluation(folder, noise, data=None, metrics=None):
 def test_the_better_one_is_named(tmp_path):
     good = write_evaluation(tmp_path / "good", 0.5)
     bad = write_evaluation(tmp_path / "bad", 2.0)
-    level_names, rows = runs.compare_runs(tmp_path / "bad", tmp_path / "good")
+    level_names, rows, _ = runs.compare_runs(tmp_path / "bad", tmp_path / "good")
     assert level_names == ["class", "level1"]
     assert list(rows) == list(good.scores.values)
     row = rows["recall@1"]
@@ -48,15 +48,17 @@ def test_the_better_one_is_named(tmp_path):
     low, high = row.interval
     assert 0 < low < row.difference < high
     assert row.p < 0.001 and row.better == "second"
-    _, back = runs.compare_runs(tmp_path / "good", tmp_path / "bad")
+    _, back, _ = runs.compare_runs(tmp_path / "good", tmp_path / "bad")
     assert back["recall@1"].better == "first"
 
 
 def test_equals_and_metrics_of_one_side(tmp_path):
     write_evaluation(tmp_path / "all", 1.0, metrics=["recall", "map", "ami"])
     write_evaluation(tmp_path / "some", 1.0, metrics=["map", "r_precision"])
-    _, rows = runs.compare_runs(tmp_path / "all", tmp_path / "some")
+    _, rows, only_one = runs.compare_runs(tmp_path / "all", tmp_path / "some")
     assert list(rows) == ["map", "level1_map"]
+    assert {"recall@1", "level1_recall@8", "r_precision"} < set(only_one)
+    assert "map" not in only_one
     assert rows["map"].p == 1 and rows["map"].better == ""
 
 
@@ -74,7 +76,7 @@ def test_excluded_queries_stay_excluded(tmp_path):
         np.testing.assert_array_equal(read, evaluation.scores.values["map@r"])
         assert np.isnan(read).sum() == 5
         mean = evaluation.results["map@r"]
-        _, rows = runs.compare_runs(tmp_path / "a", tmp_path / name)
+        _, rows, _ = runs.compare_runs(tmp_path / "a", tmp_path / name)
         assert rows["map@r"].second == pytest.approx(mean)
 
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from keras_hierproxy import datasets
-from keras_hierproxy.runs.data import load_data, read_folder, read_unlabelled
+from keras_hierproxy.runs.data import (
+    load_data,
+    read_folder,
+    read_unlabelled,
+    usual_split,
+)
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
 from tests import official_layouts
 
@@ -77,6 +82,13 @@ def test_a_csv_file_without_a_split(items):
     assert data.test.num_classes == 2
     assert data.train.level_names == ("kind", "half")
     assert data.train.images.shape[1:] == (64, 64, 3)
+
+
+def test_the_usual_split(items, tmp_path):
+    assert usual_split(Settings(data="glyphs")) == "test"
+    assert usual_split(Settings(data=str(tmp_path))) == "all"
+    assert usual_split(Settings(data=items())) == "all"
+    assert usual_split(Settings(data=items("tttteeqqq"))) == "test"
 
 
 def test_a_csv_file_with_a_split(items):

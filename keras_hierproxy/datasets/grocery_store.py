@@ -130,6 +130,7 @@ def load_grocery_store(
         validation,
         seed,
         new=False,
+        test_split=test_split,
     )
 
 

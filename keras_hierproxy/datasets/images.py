@@ -21,6 +21,10 @@ class UnreadableImage(ValueError):
     """
 
     def __init__(self, path, reason):
+        from PIL import UnidentifiedImageError
+
+        if isinstance(reason, UnidentifiedImageError):  # its text names no file
+            reason = "its format is not known, or it is empty"
         super().__init__(f"{path} is not a readable image: {reason}")
         self.path = str(path)
 

@@ -111,7 +111,17 @@ def count_rows(train, test):
     }
 
 
-def read_splits(name, level_names, train, test, reader, validation, seed, new=True):
+def read_splits(
+    name,
+    level_names,
+    train,
+    test,
+    reader,
+    validation,
+    seed,
+    new=True,
+    test_split="test",
+):
     """Reads a training and a test set, and splits validation classes off the first.
 
     Args:
@@ -123,6 +133,7 @@ def read_splits(name, level_names, train, test, reader, validation, seed, new=Tr
         validation: share of the training classes to set aside for validation.
         seed: seed of that draw.
         new: whether the test classes must not be training classes, too.
+        test_split: what to call the test set, after the name.
 
     Returns:
         `Splits`.
@@ -133,6 +144,7 @@ def read_splits(name, level_names, train, test, reader, validation, seed, new=Tr
             f"{len(shared)} classes of {name!r} are listed both for training and for "
             f"the test: {', '.join(map(str, shared[:5]))}. Get its index files again."
         )
-    seen, unseen = read_rows({name: train, f"{name}/test": test}, reader, level_names)
+    rows = {name: train, f"{name}/{test_split}": test}
+    seen, unseen = read_rows(rows, reader, level_names)
     splits = seen.split(validation=validation, test=0, seed=seed)
     return Splits(splits.train, splits.validation, unseen)

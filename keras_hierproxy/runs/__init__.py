@@ -16,6 +16,7 @@ from keras_hierproxy.runs.evaluation import evaluate_split as evaluate_split
 from keras_hierproxy.runs.evaluation import evaluation_settings as evaluation_settings
 from keras_hierproxy.runs.evaluation import holds_embeddings as holds_embeddings
 from keras_hierproxy.runs.evaluation import load_split as load_split
+from keras_hierproxy.runs.folders import check_empty as check_empty
 from keras_hierproxy.runs.progress import EpochLines as EpochLines
 from keras_hierproxy.runs.progress import ImageBar as ImageBar
 from keras_hierproxy.runs.run import new_run as new_run

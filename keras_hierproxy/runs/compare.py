@@ -47,8 +47,8 @@ def compare_runs(first, second):
         first, second: paths of folders that hold `metrics.json` and `queries.csv`.
 
     Returns:
-        The names of the label levels, finest first, and a dict of `Comparison`, one a
-        metric that both have.
+        The names of the label levels, finest first; a dict of `Comparison`, one a
+        metric that both have; and a list of the metrics that only one has.
 
     Raises:
         ValueError: a folder without an evaluation, or evaluations of other queries.
@@ -65,7 +65,9 @@ def compare_runs(first, second):
             f"order. Received: {described}. Evaluate one of the models on the other's "
             "data: `hierproxy evaluate MODEL --data ... --output FOLDER`."
         )
-    names = [n for n in evaluations[0]["metrics"] if n in evaluations[1]["metrics"]]
+    metrics = [evaluation["metrics"] for evaluation in evaluations]
+    names = [name for name in metrics[0] if name in metrics[1]]
+    only_one = [name for each in metrics for name in each if name not in names]
     scores = [read_queries(folder / "queries.csv", names) for folder in folders]
     for folder, evaluation, read in zip(folders, evaluations, scores, strict=True):
         if len(read) != evaluation["num_queries"]:
@@ -73,7 +75,7 @@ def compare_runs(first, second):
                 f"{folder / 'queries.csv'} has {len(read):,} queries of "
                 f"{evaluation['num_queries']:,}: it is damaged. Evaluate again."
             )
-    return evaluations[0]["level_names"], _compare(names, *scores)
+    return evaluations[0]["level_names"], _compare(names, *scores), only_one
 
 
 def _compare(names, first, second):

@@ -50,6 +50,18 @@ def load_data(settings, image_shape=None, **reading):
     return datasets.load(settings.data, root=settings.root, **options)
 
 
+def usual_split(settings):
+    """The split that a model is tried on, where none is named.
+
+    `"test"` where the data says what belongs to it: of a data set with a name, and of
+    a CSV file with a column `split`. Else `"all"`.
+    """
+    splits = settings.data in DATA_SETS or (
+        _is_csv(settings) and "split" in column_names(settings.data)
+    )
+    return "test" if splits else "all"
+
+
 def read_folder(settings, image_shape, min_images=2, **reading):
     """All images of a folder that has a folder for each class, or of a CSV file.
 

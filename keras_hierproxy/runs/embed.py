@@ -12,7 +12,12 @@ from keras_hierproxy import datasets
 from keras_hierproxy.datasets.images import SkippedImages
 from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
-from keras_hierproxy.runs.data import load_data, read_folder, read_unlabelled
+from keras_hierproxy.runs.data import (
+    load_data,
+    read_folder,
+    read_unlabelled,
+    usual_split,
+)
 from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.evaluation import evaluation_settings
 from keras_hierproxy.runs.interrupt import StopOnInterrupt
@@ -144,8 +149,7 @@ def prepare_embedding(
         model: path of the model.
         folder: path to write to.
         changes: dict of further settings that were given.
-        split: name of a split or `"all"`; by default `"all"` of a folder or a CSV
-            file, and `"test"` of a data set with a name.
+        split: name of a split or `"all"`; by default `usual_split`.
         dtype: `"float32"` or `"float16"`.
         batch_size: int.
 
@@ -155,7 +159,7 @@ def prepare_embedding(
     check_folder(folder)
     model = pathlib.Path(model)
     settings, _ = evaluation_settings(model, data, changes)
-    split = split or ("test" if settings.data in DATA_SETS else "all")
+    split = split or usual_split(settings)
     embedder = load_embedder(model)
     _check_model(embedder, model)
     identity = {

@@ -8,7 +8,7 @@ from keras_hierproxy import embeddings
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.embeddings.files import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.registry import METRICS
-from keras_hierproxy.runs.data import load_data, read_folder
+from keras_hierproxy.runs.data import load_data, read_folder, usual_split
 from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.run import read_record
 from keras_hierproxy.runs.scoring import score
@@ -41,7 +41,7 @@ def evaluation_settings(model, data, changes):
     split = "test"
     if other is not None and (settings is None or settings.data != other.data):
         settings = other
-        split = "test" if data in DATA_SETS else "all"
+        split = usual_split(settings)
     return dataclasses.replace(settings, **changes), split
 
 

@@ -22,6 +22,7 @@ import keras
 
 from keras_hierproxy import datasets, pictures
 from keras_hierproxy.callbacks import RetrievalEvaluation
+from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
 from keras_hierproxy.runs.scoring import score, usual_ks, write_json
 from keras_hierproxy.runs.settings import Settings
@@ -51,14 +52,10 @@ def new_run(folder, settings):
         ValueError: the folder is not empty.
     """
     folder = pathlib.Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder.")
-    if folder.exists() and any(folder.iterdir()):
-        holds_run = (folder / "run.json").exists()
-        raise ValueError(
-            f"{folder} is not empty. Choose another folder with --output"
-            + (", or go on with the run in it with --resume." if holds_run else ".")
-        )
+    holds_run = (folder / "run.json").exists()
+    check_empty(
+        folder, ", or go on with the run in it with --resume" if holds_run else ""
+    )
     return Run(folder, Settings(**settings))
 
 
