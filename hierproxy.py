@@ -433,10 +433,7 @@ def evaluate(
         hierproxy evaluate gallery/
     """
     runs = _import_runs(backend)
-    options = ("root", "train_groups", "test_groups", "test_split", "skip_bad")
-    changes = {
-        name: context.params[name] for name in options if _is_given(context, name)
-    }
+    changes = _data_options(context)
     if output is not None:
         runs.check_empty(output)
     if runs.holds_embeddings(model):
@@ -582,10 +579,7 @@ def embed(
         hierproxy embed glyphs runs/glyphs-hpl-0 --split test -o glyphs-test
     """
     runs = _import_runs(backend)
-    options = ("root", "train_groups", "test_groups", "test_split", "skip_bad")
-    changes = {
-        name: context.params[name] for name in options if _is_given(context, name)
-    }
+    changes = _data_options(context)
     with console.status("Reading ..."):
         job = runs.prepare_embedding(
             data, model, output, changes, split and str(split), str(dtype), batch_size
@@ -702,6 +696,12 @@ def _quiet_stderr():
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def _data_options(context):
+    """What was given besides the data set's name, for its settings."""
+    names = ("root", "train_groups", "test_groups", "test_split", "skip_bad")
+    return {name: context.params[name] for name in names if _is_given(context, name)}
 
 
 def _is_given(context, name):

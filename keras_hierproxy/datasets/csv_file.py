@@ -5,7 +5,7 @@ import pathlib
 
 from keras_hierproxy.datasets.dataset import Splits
 from keras_hierproxy.datasets.image_reader import ImageReader
-from keras_hierproxy.datasets.index_files import line_error
+from keras_hierproxy.datasets.index_files import check_columns, line_error
 from keras_hierproxy.datasets.rows import Rows, check_shares, read_rows
 
 _PARTS = ("train", "validation", "test", "query", "gallery")
@@ -121,13 +121,7 @@ def _read_lines(file):
         )
     rows = []
     for number, line in lines[1:]:
-        if len(line) != len(names):
-            raise line_error(
-                file,
-                number,
-                f"expected {len(names)} columns ({', '.join(names)}). "
-                f"Received: {','.join(line)!r}",
-            )
+        check_columns(file, number, line, names, ",".join(line))
         rows.append((number, dict(zip(names, map(str.strip, line), strict=True))))
     if not rows:
         raise ValueError(f"{file} lists no images.")

@@ -30,13 +30,7 @@ def parse_lines(file, lines, columns, separator=None):
     rows, seen = [], {}
     for number, line in lines:
         fields = [field.strip() for field in line.split(separator)]
-        if len(fields) != len(columns):
-            raise line_error(
-                file,
-                number,
-                f"expected {len(columns)} columns ({', '.join(columns)}). "
-                f"Received: {line!r}",
-            )
+        check_columns(file, number, fields, columns, line)
         row = dict(zip(columns, fields, strict=True))
         for name, kind in columns.items():
             if kind is int:
@@ -45,6 +39,17 @@ def parse_lines(file, lines, columns, separator=None):
             raise line_error(file, number, f"{row['path']} is already in line {first}.")
         rows.append((number, *row.values()))
     return rows
+
+
+def check_columns(file, number, fields, columns, line):
+    """Raises unless a line has a field for each column."""
+    if len(fields) != len(columns):
+        raise line_error(
+            file,
+            number,
+            f"expected {len(columns)} columns ({', '.join(columns)}). "
+            f"Received: {line!r}",
+        )
 
 
 def parse_number(file, number, name, text):

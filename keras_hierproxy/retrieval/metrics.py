@@ -80,7 +80,7 @@ def r_precision(relevance, num_positives):
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
     """
     hits, num_positives = _hits_within_r(relevance, num_positives)
-    return _or_nan(hits.sum(axis=1) / np.maximum(num_positives, 1), num_positives)
+    return _per_positive(hits.sum(axis=1), num_positives)
 
 
 def map_at_r(relevance, num_positives):
@@ -98,9 +98,7 @@ def map_at_r(relevance, num_positives):
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
     """
     hits, num_positives = _hits_within_r(relevance, num_positives)
-    return _or_nan(
-        _sum_of_precisions(hits) / np.maximum(num_positives, 1), num_positives
-    )
+    return _per_positive(_sum_of_precisions(hits), num_positives)
 
 
 def average_precision(relevance, num_positives):
@@ -117,9 +115,7 @@ def average_precision(relevance, num_positives):
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
     """
     relevance, num_positives = _check_whole(relevance, num_positives)
-    return _or_nan(
-        _sum_of_precisions(relevance) / np.maximum(num_positives, 1), num_positives
-    )
+    return _per_positive(_sum_of_precisions(relevance), num_positives)
 
 
 def reciprocal_rank(relevance, num_positives):
@@ -163,6 +159,10 @@ def _check_whole(relevance, num_positives):
             "Pass knn the size of the gallery as k, less 1 in leave-one-out."
         )
     return relevance, num_positives
+
+
+def _per_positive(totals, num_positives):
+    return _or_nan(totals / np.maximum(num_positives, 1), num_positives)
 
 
 def _or_nan(values, num_positives):
