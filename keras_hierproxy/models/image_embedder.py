@@ -21,6 +21,7 @@ from keras_hierproxy.layers import (
     ProjectToGeometry,
 )
 from keras_hierproxy.models.embedder import Embedder
+from keras_hierproxy.models.freezing import freeze
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -86,6 +87,9 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         geometry=None,
         proxies=None,
         latent="auto",
+        last_norm=False,
+        head_initializer="glorot_uniform",
+        frozen=(),
         name=None,
         **kwargs,
     ):
@@ -93,6 +97,9 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         self.preprocessor = preprocessor
         self.embedding_dim = embedding_dim
         self.pooling = pooling
+        self.last_norm = last_norm
+        self.head_initializer = keras.initializers.get(head_initializer)
+        self.frozen = freeze(backbone, frozen)
         geometry = check_geometry(geometry)
         self.proxies = _resolve_proxies(proxies, num_classes)
         self.latent = _resolve_latent(latent, geometry)
@@ -103,7 +110,21 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         inputs = backbone.input
         features = backbone(inputs)
         x = _pool(features, pooling, backbone)
-        x = keras.layers.Dense(embedding_dim, dtype=_policy(x), name="head")(x)
+        if last_norm:
+            # PyTorch's epsilon, with which those who use it train.
+            x = keras.layers.LayerNormalization(
+                epsilon=1e-5,
+                center=False,
+                scale=False,
+                dtype=_policy(x),
+                name="last_norm",
+            )(x)
+        x = keras.layers.Dense(
+            embedding_dim,
+            kernel_initializer=self.head_initializer,
+            dtype=_policy(x),
+            name="head",
+        )(x)
         outputs = ProjectToGeometry(geometry, name="projection")(x)
         for layer in (self.proxies, self.latent):
             outputs = outputs if layer is None else layer(outputs)
@@ -123,6 +144,9 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             "geometry": keras.saving.serialize_keras_object(self.geometry),
             "proxies": keras.saving.serialize_keras_object(self.proxies),
             "latent": keras.saving.serialize_keras_object(self.latent),
+            "last_norm": self.last_norm,
+            "head_initializer": keras.initializers.serialize(self.head_initializer),
+            "frozen": self.frozen,
             "pretrained": self.pretrained,
         }
 
