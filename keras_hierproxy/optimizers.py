@@ -19,6 +19,7 @@ def grouped(
     clipvalue=None,
     schedule=None,
     warmup_steps=0,
+    epsilon=1e-7,
 ):
     """AdamW with a learning rate for each group of a model's variables.
 
@@ -45,6 +46,8 @@ def grouped(
             None keeps them constant.
         warmup_steps: int, for how many steps the backbone's weights stand still
             while the rest catches up. (Its batch statistics still move.)
+        epsilon: float, what Adam adds to the root of the second moment; 1e-7 as in
+            Keras. In half precision HIER's authors take 1e-4.
 
     Returns:
         A `keras.optimizers.MultiOptimizer`.
@@ -67,6 +70,7 @@ def grouped(
             _learning_rate(rate, schedule, frozen_steps.get(group, 0)),
             weight_decay=weight_decay,
             clipvalue=clipvalue,
+            epsilon=epsilon,
         )
         for group, rate in rates.items()
     }

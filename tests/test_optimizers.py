@@ -74,6 +74,18 @@ def test_adam_moves_by_the_rate(model):
         assert step == pytest.approx(rates[group], rel=0.02)
 
 
+def test_epsilon_bounds_the_step(model):
+    model.compile(
+        khp.optimizers.grouped(model, head=1e-3, weight_decay=0.0, epsilon=1e6),
+        loss=khp.losses.ProxyAnchorLoss(),
+        run_eagerly=tiny.EAGERLY,
+    )
+    before = tiny.values(model.trainable_variables)
+    tiny.fit(model, batch_size=24)
+    after = tiny.values(model.trainable_variables)
+    assert np.abs(after["outer/kernel"] - before["outer/kernel"]).max() < 1e-6
+
+
 def test_every_variable_of_the_model_is_in_one_optimizer(model):
     optimizer = khp.optimizers.grouped(model)
     optimizer.build(model.trainable_variables)
