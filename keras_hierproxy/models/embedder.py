@@ -90,6 +90,9 @@ class Embedder:
         self._train_only_what_is_read(loss)
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = default_optimizer(self, self.pretrained)
+        if auto_scale_loss and _computes_in_float16(self):
+            # Keras asks the policy of the model, which is lost when it is saved.
+            optimizer = _with_loss_scale(optimizer)
         super().compile(
             optimizer=optimizer,
             loss=loss,
@@ -300,6 +303,20 @@ class Embedder:
         return functools.partial(
             check_labels, num_classes=min(num_classes, default=None)
         )
+
+
+def _computes_in_float16(model):
+    return any(
+        getattr(layer, "compute_dtype", None) == "float16"
+        for layer in model._flatten_layers(include_self=False)
+    )
+
+
+def _with_loss_scale(optimizer):
+    optimizer = keras.optimizers.get(optimizer)
+    if optimizer is None or hasattr(optimizer, "inner_optimizer"):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
 def _may_read_any(loss):

@@ -66,3 +66,22 @@ def test_saved_in_mixed_precision(tmp_path):
     ):
         assert loaded.get_layer("head").compute_dtype == "bfloat16"
         np.testing.assert_array_equal(loaded.embed(images), embedder.embed(images))
+
+
+def test_in_float16_the_loss_is_scaled_also_when_saved(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    embedder, images, labels = image_embedder()
+    optimizer = khp.optimizers.grouped(embedder, 1e-3, 1e-3, epsilon=1e-4)
+    # Meanwhile the policy is that of another model.
+    keras.config.set_dtype_policy("float32")
+    embedder.compile(optimizer, khp.losses.ProxyAnchorLoss(), run_eagerly=tiny.EAGERLY)
+    history = tiny.fit(embedder, images, labels, epochs=2)
+    assert np.isfinite(history["loss"]).all()
+    assert embedder.optimizer.inner_optimizer is optimizer
+    embedder.save(tmp_path / "embedder.keras")
+    again = keras.models.load_model(tmp_path / "embedder.keras")
+    for mine, theirs in zip(
+        embedder.optimizer.variables, again.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(again.embed(images), embedder.embed(images))
