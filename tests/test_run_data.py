@@ -54,7 +54,7 @@ def test_official_layouts_by_name(name, tmp_path):
 
 
 def test_every_name_is_loaded_by_name():
-    assert set(DATA_SETS) == set(datasets._NAMES)
+    assert set(DATA_SETS) == set(datasets.NAMES)
 
 
 def test_grocery_store_takes_its_test_split(tmp_path):

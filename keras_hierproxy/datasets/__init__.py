@@ -32,7 +32,7 @@ _LOADERS = {
     "in_shop": load_in_shop,
     "inaturalist": load_inaturalist,
 }
-_NAMES = ("glyphs", *_LOADERS)
+NAMES = ("glyphs", *_LOADERS)
 
 
 def load(name, root=None, **options):
@@ -63,20 +63,31 @@ def load(name, root=None, **options):
     ```
     """
     if name == "glyphs":
+        return loader(name)(cache_dir=root, **options)
+    return loader(name)(root, **options)
+
+
+def loader(name):
+    """The function that `load` calls.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name == "glyphs":
         # Rendering needs matplotlib, which nothing else here does.
         from keras_hierproxy.datasets.glyphs import load_glyphs
 
-        return load_glyphs(cache_dir=root, **options)
+        return load_glyphs
     if name in _LOADERS:
-        return _LOADERS[name](root, **options)
+        return _LOADERS[name]
     raise ValueError(_unknown(name))
 
 
 def _unknown(name):
-    message = f"Unknown data set {name!r}. Known: {', '.join(_NAMES)}."
+    message = f"Unknown data set {name!r}. Known: {', '.join(NAMES)}."
     if pathlib.Path(name).is_dir():
         return message + " Read a folder of images with `datasets.from_directory`."
     if pathlib.Path(name).is_file():
         return message + " Read a CSV file with `datasets.from_csv`."
-    close = difflib.get_close_matches(name, _NAMES, 1)
+    close = difflib.get_close_matches(name, NAMES, 1)
     return message + (f" Did you mean {close[0]!r}?" if close else "")
