@@ -85,13 +85,6 @@ def mobilenet():
         ((48,), "auto", lambda x: x),
     ],
 )
-def test_conv4_of_widening_blocks():
-    backbone = khp.models.conv4((16, 16, 3), filters=(2, 3, 4, 5))
-    assert backbone.output_shape == (None, 1, 1, 5)
-    with pytest.raises(ValueError, match="each of the 4 blocks"):
-        khp.models.conv4(filters=(2, 3))
-
-
 def test_pooling(output_shape, pooling, pool):
     embedder = khp.models.ImageEmbedder(
         backbone_of(output_shape), embedding_dim=6, pooling=pooling
@@ -311,3 +304,10 @@ def test_conv4():
         khp.models.conv4((15, 32, 1))
     with pytest.raises(ValueError, match="height, width, channels"):
         khp.models.conv4((32, 32))
+
+
+def test_conv4_of_widening_blocks():
+    backbone = khp.models.conv4((16, 16, 3), filters=(2, 3, 4, 5))
+    assert backbone.output_shape == (None, 1, 1, 5)
+    with pytest.raises(ValueError, match="each of the 4 blocks"):
+        khp.models.conv4(filters=(2, 3))
