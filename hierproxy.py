@@ -274,10 +274,30 @@ def train(
         int,
         _option("The same seed, the same run.", panel="Training", metavar="N", min=0),
     ] = 0,
+    recipe: Annotated[
+        str | None,
+        _option(
+            "A recipe, which states every setting: a shipped one, as `hierproxy zoo` "
+            "lists them, or a .toml file. Beside it go --root, --skip-bad, --seed, "
+            "--epochs and the options of the run.",
+            panel="Recipe",
+            metavar="NAME",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        _option(
+            "Changes a setting of the recipe, such as `loss.margin=0.2`; the value as "
+            "in TOML. May be repeated.",
+            "--set",
+            panel="Recipe",
+            metavar="PATH=VALUE",
+        ),
+    ] = None,
     output: Annotated[
         pathlib.Path | None,
         _option(
-            "The run's folder; by default runs/DATA-LOSS-SEED.",
+            "The run's folder; by default runs/DATA-LOSS-SEED or runs/RECIPE-SEED.",
             "--output",
             "-o",
             metavar="FOLDER",
@@ -304,17 +324,23 @@ def train(
         hierproxy train
         hierproxy train --data omniglot --root data --loss proxy-anchor --epochs 80
         hierproxy train --data photos/ --loss hpl --level-sizes 50,8
+        hierproxy train --recipe hier_resnet50_cub --root data --set loss.margin=0.2
         hierproxy train --resume --output runs/photos-hpl-0 --epochs 40
     """
+    if changes and recipe is None:
+        raise ValueError("--set changes a recipe. Name one with --recipe.")
     runs = _import_runs(backend)
-    settings = {
-        name: value
-        for name, value in context.params.items()
-        if name in runs.SETTINGS and (not resume or _is_given(context, name))
-    }
+    options = [name for name in runs.SETTINGS if name in context.params]
+    options.remove("recipe")
+    given = {n: context.params[n] for n in options if _is_given(context, n)}
+    if recipe is not None:
+        settings = runs.recipe_settings(recipe, changes or [], given)
+        name, seed = settings["recipe"]["name"], settings["seed"]
+    else:
+        settings = given if resume else {n: context.params[n] for n in options}
+        name = f"{pathlib.Path(data).resolve().name.removesuffix('.csv')}-{loss}"
     if output is None:
-        name = pathlib.Path(data).resolve().name.removesuffix(".csv")
-        output = pathlib.Path("runs", f"{name}-{loss}-{seed}")
+        output = pathlib.Path("runs", f"{name}-{seed}")
     go_on = f"hierproxy train --resume --output {shlex.quote(str(output))}"
     run = (runs.resume_run if resume else runs.new_run)(output, settings)
 
@@ -333,7 +359,7 @@ def train(
             soft_wrap=True,
         )
         raise typer.Exit(130)
-    with console.status("Evaluating the best epoch on the test classes ..."):
+    with console.status("Evaluating on the test classes ..."):
         metrics = run.finish()
 
     _print_metrics(
@@ -349,10 +375,14 @@ def train(
             markup=False,
             soft_wrap=True,
         )
-    console.print(
-        f"Epoch {metrics['selected_epoch']} of {metrics['epochs']} was best on the "
-        "validation classes. Model, pictures and report.html:"
-    )
+    if "reported" in metrics:
+        _print_reported(metrics["reported"])
+    selected = f"Epoch {metrics['selected_epoch']} of {metrics['epochs']}"
+    if run.recipe is not None and run.recipe.training.selection == "last":
+        chosen = f"{selected}, the last, as the recipe says."
+    else:
+        chosen = f"{selected} was best on the validation classes."
+    console.print(f"{chosen} Model, pictures and report.html:")
     console.print(str(output), markup=False, soft_wrap=True)
 
 
@@ -714,6 +744,8 @@ def _print_splits(splits):
         table.add_column(header, justify="right")
     for name in ("train", "validation", "test"):
         part = getattr(splits, name)
+        if part is None:
+            continue
         counts = [f"{len(names):,}" for names in part.class_names]
         table.add_row(name, f"{len(part):,}", *counts)
     console.print(table)
@@ -752,6 +784,20 @@ def _print_metrics(data, columns):
     excluded = first["num_excluded"]
     if excluded:
         console.print(f"{excluded:,} queries are alone in their class and left out.")
+
+
+def _print_reported(reported):
+    """What a recipe's source reports beside what the run obtained, in percent."""
+    table = Table("metric", title=escape(f"Reported: {reported['source']}"))
+    for title in ("reported", "obtained", "difference"):
+        table.add_column(title, justify="right")
+    for name, value in reported["reported"].items():
+        obtained = reported["obtained"][name]
+        cells = ["none", "none"]
+        if obtained is not None:
+            cells = [f"{100 * obtained:.1f}", f"{100 * (obtained - value):+.1f}"]
+        table.add_row(name, f"{100 * value:.1f}", *cells)
+    console.print(table)
 
 
 def _by_level(level_names, names):

@@ -27,6 +27,7 @@ ROOMS = (
     "optimizers",
     "callbacks",
     "models",
+    "recipes",
     "pictures",
     "report",
     "runs",

@@ -19,6 +19,7 @@ from keras_hierproxy.runs.evaluation import load_split as load_split
 from keras_hierproxy.runs.folders import check_empty as check_empty
 from keras_hierproxy.runs.progress import EpochLines as EpochLines
 from keras_hierproxy.runs.progress import ImageBar as ImageBar
+from keras_hierproxy.runs.recipe import recipe_settings as recipe_settings
 from keras_hierproxy.runs.run import new_run as new_run
 from keras_hierproxy.runs.run import resume_run as resume_run
 from keras_hierproxy.runs.settings import SETTINGS as SETTINGS

@@ -1,5 +1,6 @@
 """The data of a run."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -7,6 +8,7 @@ from keras_hierproxy import datasets
 from keras_hierproxy.datasets.csv_file import column_names
 from keras_hierproxy.datasets.directory import names_of_images
 from keras_hierproxy.datasets.image_reader import ImageReader
+from keras_hierproxy.datasets.turns import with_quarter_turns
 from keras_hierproxy.runs.settings import DATA_SETS
 
 # The options of single data sets.
@@ -27,6 +29,14 @@ def load_data(settings, image_shape=None, **reading):
         **reading: for photos, further arguments of `from_directory`, `from_csv` and
             the readers of `datasets.load`.
     """
+    splits = _load_data(settings, image_shape, **reading)
+    if settings.quarter_turns:
+        train = with_quarter_turns(splits.train)
+        splits = dataclasses.replace(splits, train=train)
+    return splits
+
+
+def _load_data(settings, image_shape, **reading):
     if settings.data not in DATA_SETS:
         if _is_csv(settings) and "split" in column_names(settings.data):
             return _check_parts(_read_csv(settings, image_shape, **reading))
@@ -39,6 +49,7 @@ def load_data(settings, image_shape=None, **reading):
         return datasets.load("glyphs", root=settings.root)
     options = {name: getattr(settings, name) for name in _OPTIONS}
     options["skip_bad"] = settings.skip_bad
+    options["validation"] = settings.validation
     size = _image_size(settings, image_shape)
     if settings.data == "omniglot":
         options["image_size"] = size and size[0]

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_hierproxy import losses, optimizers
+from keras_hierproxy import losses, optimizers, recipes
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import HierProxies, LatentHierarchy
 from keras_hierproxy.models import ImageEmbedder, conv4
@@ -32,6 +32,12 @@ _CENTERS = {"soft-triple": 10, "sub-center-arcface": 3}
 
 def build_embedder(settings, train):
     """A compiled embedder for the training classes, from scratch or from a preset."""
+    recipe = settings.plan()
+    if recipe is not None:
+        steps = len(recipes.batches(recipe, train, settings.seed))
+        embedder = recipes.build_embedder(recipe, train, settings.seed, steps)
+        check_images(train, embedder)
+        return embedder
     keras.utils.set_random_seed(settings.seed)
     geometry = PoincareBall() if settings.loss in _HYPERBOLIC else Sphere()
     options = {

@@ -26,7 +26,7 @@ class EpochLines(keras.callbacks.Callback):
         console: `rich.console.Console`; where it is no terminal, only lines are
             printed.
         epochs: int, how many the run will have.
-        metric: str, the one that stands in the lines.
+        metric: str, the one that stands in the lines, where it is measured.
     """
 
     def __init__(self, console, epochs, metric="val_recall@1"):
@@ -65,7 +65,7 @@ class EpochLines(keras.callbacks.Callback):
         self.progress.remove_task(self.task)
         seconds = time.monotonic() - self.started
         numbers = "  ".join(
-            f"{name} {logs[name]:.4f}" for name in ("loss", self.metric)
+            f"{name} {logs[name]:.4f}" for name in ("loss", self.metric) if name in logs
         )
         self.console.print(f"{self.name}  {seconds:.0f} s  {numbers}")
 

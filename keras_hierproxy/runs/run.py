@@ -2,13 +2,14 @@
 
 run.json         the settings, and recall before training
 history.csv      a line for each whole epoch
-best.weights.h5  the weights of the best validation epoch so far
+best.weights.h5  the weights of the best validation epoch so far; where a recipe
+                 selects the last one, last.weights.h5
 backup/          the last whole epoch, which `resume_run` goes on from
-model.keras      the model with the best weights
+model.keras      the model with these weights
 metrics.json     retrieval metrics on the test classes
 queries.csv      the same of every query
 report.html      the same to look at
-recall.png       recall on the validation classes, epoch by epoch
+recall.png       recall on the validation classes, epoch by epoch, where there are any
 neighbors.png    queries of the test classes with their nearest neighbours
 """
 
@@ -20,7 +21,7 @@ import pathlib
 
 import keras
 
-from keras_hierproxy import datasets, pictures
+from keras_hierproxy import datasets, pictures, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
@@ -49,7 +50,7 @@ def new_run(folder, settings):
         settings: dict, for `Settings`.
 
     Raises:
-        ValueError: the folder is not empty.
+        ValueError: the folder is not empty, or settings do not go together.
     """
     folder = pathlib.Path(folder)
     holds_run = (folder / "run.json").exists()
@@ -79,9 +80,9 @@ def resume_run(folder, settings):
         )
     run = Run(folder, Settings(**{**record["settings"], **settings}), record)
     changed = [
-        f"{name}={record['settings'].get(name)!r}"
+        f"{name}={_short(record['settings'].get(name))}"
         for name, value in dataclasses.asdict(run.settings).items()
-        if record["settings"].get(name) != value and name != "epochs"
+        if record["settings"].get(name, value) != value and name != "epochs"
     ]
     if changed:
         raise ValueError(
@@ -109,6 +110,7 @@ class Run:
 
     Attributes:
         settings: `Settings`.
+        recipe: `khp.recipes.Recipe`, or None.
         interrupted: bool, whether Ctrl-C ended `fit`.
     """
 
@@ -116,7 +118,12 @@ class Run:
         self.folder = folder
         self.settings = settings
         self.interrupted = False
+        self.recipe = settings.plan()
         self._record = record
+        self._last = (
+            self.recipe is not None and self.recipe.training.selection == "last"
+        )
+        self._weights = folder / f"{'last' if self._last else 'best'}.weights.h5"
 
     @property
     def history(self):
@@ -139,16 +146,19 @@ class Run:
             data: the splits, of `load_data`.
             embedder: of `build_embedder`.
         """
-        _check_splits(data)
+        parts = _check_splits(data, self._last)
         self.data, self.embedder = data, embedder
         # Whatever is wrong with these comes out now.
-        self.batches = _batches(self.settings, data.train)
-        self._evaluation = RetrievalEvaluation(
-            data.validation,
-            k=usual_ks(data.validation),
-            batch_size=self.settings.batch_size,
-        )
-        sizes = {part: _sizes(getattr(data, part)) for part in _PARTS}
+        self.batches = _batches(self.settings, self.recipe, data.train)
+        self._evaluations = []
+        if data.validation is not None:
+            evaluation = RetrievalEvaluation(
+                data.validation,
+                k=usual_ks(data.validation),
+                batch_size=self.settings.batch_size,
+            )
+            self._evaluations.append(evaluation)
+        sizes = {part: _sizes(getattr(data, part)) for part in parts}
         if self._record is not None and self._record["data"] != sizes:
             raise ValueError(
                 f"The data has changed since the run in {self.folder} was started: it "
@@ -179,7 +189,12 @@ class Run:
                     self.batches,
                     epochs=self.settings.epochs,
                     verbose=0,
-                    callbacks=[*self._keepers(), *callbacks, interrupt],
+                    callbacks=[
+                        *self._methods(),
+                        *self._keepers(),
+                        *callbacks,
+                        interrupt,
+                    ],
                 )
             except Interrupted:
                 self.interrupted = True
@@ -190,23 +205,29 @@ class Run:
         Returns:
             What `metrics.json` holds.
         """
-        self.embedder.load_weights(self.folder / "best.weights.h5")
+        self.embedder.load_weights(self._weights)
         self.embedder.save(self.folder / "model.keras")
         evaluation = self._test()
         history = self.history
-        recall = history[MONITOR]
+        epochs = len(history["loss"])
+        recall = history.get(MONITOR)
+        selected = epochs if self._last else 1 + recall.index(max(recall))
         metrics = {
             "test": evaluation.results,
             "test_before": self._record["test_before"],
-            "selected_epoch": 1 + recall.index(max(recall)),
-            "epochs": len(recall),
+            "selected_epoch": selected,
+            "epochs": epochs,
             "interrupted": self.interrupted,
-            MONITOR: max(recall),
         }
+        if recall is not None:
+            metrics[MONITOR] = recall[selected - 1]
+        if self.recipe is not None and self.recipe.reported is not None:
+            metrics["reported"] = _beside(self.recipe.reported, evaluation.results)
         metrics = evaluation.write(self.folder, metrics, self._facts(metrics))
-        pictures.plot_recall(
-            history, self.folder / "recall.png", self.data.validation.level_names
-        )
+        if recall is not None:
+            pictures.plot_recall(
+                history, self.folder / "recall.png", self.data.validation.level_names
+            )
         pictures.plot_neighbors(
             self.data.test,
             evaluation.points,
@@ -223,14 +244,17 @@ class Run:
         return [
             ("run", self.folder.resolve().name),
             ("test data", f"{self.settings.data}: {sizes}"),
-            ("trained with", f"{self.settings.loss}, seed {self.settings.seed}"),
+            ("trained with", f"{self.settings.method}, seed {self.settings.seed}"),
             (
                 "epoch",
-                f"{metrics['selected_epoch']} of {metrics['epochs']}, the best on the "
-                "validation classes",
+                f"{metrics['selected_epoch']} of {metrics['epochs']}, "
+                + ("the last" if self._last else "the best on the validation classes"),
             ),
             ("backend", self._record["backend"]),
         ]
+
+    def _methods(self):
+        return [] if self.recipe is None else recipes.callbacks(self.recipe)
 
     def _keepers(self):
         """The callbacks that write the run's files, the backup last.
@@ -240,12 +264,12 @@ class Run:
         """
         best = max(self.history.get(MONITOR, []), default=None)
         return [
-            self._evaluation,
+            *self._evaluations,
             keras.callbacks.ModelCheckpoint(
-                self.folder / "best.weights.h5",
-                monitor=MONITOR,
-                mode="max",
-                save_best_only=True,
+                self._weights,
+                monitor="loss" if self._last else MONITOR,
+                mode="auto" if self._last else "max",
+                save_best_only=not self._last,
                 save_weights_only=True,
                 initial_value_threshold=best,
             ),
@@ -269,19 +293,44 @@ class Run:
     def _test(self):
         test = self.data.test
         points = self.embedder.embed(test.images, self.settings.batch_size)
-        return score(test, points, geometry=self.embedder.geometry)
+        ks = usual_ks(test)
+        if self.recipe is not None and self.recipe.reported is not None:
+            ks += [k for k in self.recipe.reported.k if k <= test.gallery_size]
+        return score(test, points, sorted(set(ks)), geometry=self.embedder.geometry)
 
 
-def _check_splits(data):
-    for part in _PARTS:
+def _check_splits(data, last):
+    """The names of the parts that are there; the last epoch needs no validation."""
+    needed = ("train", "test") if last else _PARTS
+    for part in needed:
         if getattr(data, part) is None:
             raise ValueError(
                 f"A run needs training, validation and test classes. Received: no "
                 f"{part} classes."
             )
+    return [part for part in _PARTS if getattr(data, part) is not None]
 
 
-def _batches(settings, train):
+def _beside(reported, results):
+    """What was reported and what was obtained, as shares."""
+    names = [f"recall@{k}" for k in reported.k]
+    return {
+        "source": reported.source,
+        "reported": {
+            name: value / 100
+            for name, value in zip(names, reported.recall, strict=True)
+        },
+        "obtained": {name: results.get(name) for name in names},
+    }
+
+
+def _short(value):
+    return repr(value["name"] if isinstance(value, dict) else value)
+
+
+def _batches(settings, recipe, train):
+    if recipe is not None:
+        return recipes.batches(recipe, train, settings.seed)
     options = {}
     images_per_class = settings.images_per_class
     if images_per_class is None:

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 
+from keras_hierproxy import recipes
+
 DATA_SETS = (
     "glyphs",
     "omniglot",
@@ -25,7 +27,11 @@ _ONLY_WITH = {
 
 @dataclasses.dataclass
 class Settings:
-    """Everything that decides what a run computes: the options of `hierproxy train`."""
+    """Everything that decides what a run computes: the options of `hierproxy train`.
+
+    Of a run by a recipe, `recipe` is all of it, as its file and --set say; the other
+    fields say the same as far as they can, for what reads data and tells of runs.
+    """
 
     data: str = "glyphs"
     root: str | None = None
@@ -47,6 +53,9 @@ class Settings:
     proxy_learning_rate: float = 1e-2
     augment: str | None = None
     seed: int = 0
+    validation: float | None = None
+    quarter_turns: bool = False
+    recipe: dict | None = None
 
     def __post_init__(self):
         for option, losses in _ONLY_WITH.items():
@@ -60,6 +69,59 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value not in DATA_SETS and os.path.exists(value):
                 setattr(self, name, os.path.abspath(value))
+
+    @classmethod
+    def of_recipe(cls, recipe, **options):
+        """Those of a run by a recipe.
+
+        Args:
+            recipe: `khp.recipes.Recipe`.
+            **options: `root`, `skip_bad`, `seed` and `epochs`, where they were given.
+        """
+        data = recipe.data
+        return cls(
+            data=data.name,
+            train_groups=data.train_groups,
+            test_groups=data.test_groups,
+            test_split=data.test_split,
+            image_size=data.image_size,
+            validation=data.validation,
+            quarter_turns=data.quarter_turns,
+            loss=_loss_of(recipe),
+            embedding_dim=recipe.model.embedding_dim,
+            batch_size=data.batch_size,
+            images_per_class=data.images_per_class,
+            recipe=recipe.model_dump(mode="json", exclude_none=True),
+            **{
+                "epochs": recipe.training.epochs,
+                "seed": recipe.training.seeds[0],
+                **options,
+            },
+        )
+
+    @property
+    def method(self):
+        """What to call it in reports and pictures."""
+        return self.loss if self.recipe is None else self.recipe["name"]
+
+    def plan(self):
+        """The recipe with the epochs of this run, or None where options say it all."""
+        if self.recipe is None:
+            return None
+        training = {**self.recipe["training"], "epochs": self.epochs}
+        origin = f"The recipe {self.recipe['name']}"
+        return recipes.from_dict({**self.recipe, "training": training}, origin)
+
+
+def _loss_of(recipe):
+    """The nearest that `--loss` has a name for."""
+    hierarchy = recipe.proxies.hierarchy
+    main = recipe.loss[0].name.replace("_", "-")
+    if hierarchy is not None:
+        main = "hpl" if hierarchy.learned else "hpl-taxonomy"
+    if not recipe.has_loss("hier"):
+        return main
+    return "hpl-hier" if hierarchy is not None else "hier"
 
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))

@@ -102,13 +102,13 @@ def read_trees(run, split=None):
     trees, data = {}, None
     if proxies is not None:
         data = load_split(settings, "train", embedder, run)
-        trees["proxies"] = _over_classes(settings.loss, proxies, data)
+        trees["proxies"] = _over_classes(settings.method, proxies, data)
     if latent is not None:
         if data is None or split not in (None, "train"):
             data = load_split(settings, split or "train", embedder, run)
         points = embedder.embed(data.images)
-        trees["latent"] = _over_means(settings.loss, latent, points, data)
-        trees["images"] = _over_images(settings.loss, latent, points, data)
+        trees["latent"] = _over_means(settings.method, latent, points, data)
+        trees["images"] = _over_images(settings.method, latent, points, data)
     return trees
 
 

@@ -1,0 +1,231 @@
+"""What a recipe describes: batches, embedder, loss, optimizer."""
+
+import contextlib
+import os
+
+import keras
+
+from keras_hierproxy import datasets, losses, optimizers
+from keras_hierproxy.callbacks import HierarchyUpdate
+from keras_hierproxy.geometry import PoincareBall, Sphere
+from keras_hierproxy.layers import HierProxies, LatentHierarchy, Proxies
+from keras_hierproxy.models import ImageEmbedder, conv4
+from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
+from keras_hierproxy.recipes.table import unknown
+from keras_hierproxy.regularizers import SoftOrthogonality
+
+
+def batches(recipe, train, seed):
+    """The batches of a run.
+
+    Args:
+        recipe: `Recipe`.
+        train: `khp.datasets.RetrievalDataset`.
+        seed: int.
+
+    Returns:
+        `khp.datasets.Batches`.
+    """
+    names = {"images_per_class": "images_per_class", "super_classes": "super_classes"}
+    names["super_level"] = "level"
+    options = {
+        argument: value
+        for name, argument in names.items()
+        if (value := getattr(recipe.data, name)) is not None
+    }
+    if isinstance(train.images, datasets.ImageFiles):
+        options["workers"] = os.cpu_count()
+    return train.batches(
+        recipe.data.batch_size,
+        sampler=recipe.data.sampler,
+        seed=seed,
+        augment=[each.build() for each in recipe.data.augment],
+        **options,
+    )
+
+
+def build_embedder(recipe, train, seed, steps_per_epoch, load_weights=True):
+    """A compiled embedder.
+
+    Args:
+        recipe: `Recipe`.
+        train: as of `batches`.
+        seed: int.
+        steps_per_epoch: int.
+        load_weights: bool, whether to get those of the backbone's preset; without,
+            nothing is downloaded.
+
+    Returns:
+        `khp.models.ImageEmbedder`.
+
+    Raises:
+        ValueError: no such backbone, or arguments or settings that do not fit it or
+            the data.
+    """
+    keras.utils.set_random_seed(seed)
+    with _precision(recipe.training.precision):
+        embedder = _embedder(recipe, train, load_weights)
+        embedder.compile(
+            optimizer(recipe, embedder, steps_per_epoch), loss=loss(recipe)
+        )
+    return embedder
+
+
+def loss(recipe):
+    """The sum of the recipe's terms."""
+    terms = [_term(recipe, term) for term in recipe.loss]
+    weights = [term.weight for term in recipe.loss]
+    return terms[0] if weights == [1.0] else losses.SumLoss(terms, weights)
+
+
+def optimizer(recipe, embedder, steps_per_epoch):
+    """AdamW with the recipe's rates."""
+    settings = recipe.optimizer
+    rates = settings.learning_rate.model_dump(exclude_none=True)
+    return optimizers.grouped(
+        embedder,
+        **rates,
+        weight_decay=settings.weight_decay,
+        epsilon=settings.epsilon,
+        clipvalue=settings.clipvalue,
+        warmup_steps=settings.warmup_epochs * steps_per_epoch,
+        schedule=_schedule(recipe, steps_per_epoch),
+    )
+
+
+def callbacks(recipe):
+    """What `fit` needs besides the embedder and the batches."""
+    hierarchy = recipe.proxies.hierarchy
+    if hierarchy is None or not hierarchy.learned:
+        return []
+    return [HierarchyUpdate(hierarchy.warmup_epochs, hierarchy.every)]
+
+
+def _embedder(recipe, train, load_weights):
+    model, backbone = recipe.model, recipe.model.backbone
+    geometry = _geometry(model.geometry)
+    options = {
+        "embedding_dim": model.embedding_dim,
+        "pooling": model.pooling,
+        "last_norm": model.last_norm,
+        "head_initializer": model.head_initializer,
+        "frozen": model.freeze,
+        "geometry": geometry,
+        "proxies": _proxies(recipe, train),
+        "latent": None
+        if recipe.proxies.latent is None
+        else LatentHierarchy(recipe.proxies.latent, geometry, name="latent"),
+    }
+    if backbone.preset is not None and load_weights:
+        shape = backbone.arguments.get("image_shape")
+        if shape is not None:
+            options["image_shape"] = tuple(shape)
+        embedder = ImageEmbedder.from_preset(backbone.preset, **options)
+        if getattr(embedder.preprocessor, "image_size", None) is not None:
+            # Images have the recipe's size already.
+            embedder.preprocessor.image_size = None
+        return embedder
+    network = _backbone(backbone, train.images.shape[1:])
+    return ImageEmbedder(network, preprocessor=_scaling(backbone), **options)
+
+
+def _backbone(backbone, image_shape):
+    """The architecture, with random weights."""
+    if backbone.architecture == "conv4":
+        return conv4(image_shape, **backbone.arguments)
+    import keras_hub  # takes seconds
+
+    known = {
+        name: value
+        for name, value in vars(keras_hub.models).items()
+        if name.endswith("Backbone") and name != "Backbone"
+    }
+    if backbone.architecture not in known:
+        raise ValueError(
+            f"model.backbone.architecture: {backbone.architecture} "
+            + unknown(backbone.architecture, ["conv4", *sorted(known)])
+        )
+    arguments = {"image_shape": tuple(image_shape), **backbone.arguments}
+    try:
+        return known[backbone.architecture](**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model.backbone.arguments: {error}") from None
+
+
+def _scaling(backbone):
+    if backbone.architecture == "conv4":
+        return None
+    import keras_hub
+
+    scale, offset = (
+        value[0] if value is not None and len(value) == 1 else value
+        for value in (backbone.scale or [1 / 255], backbone.offset)
+    )
+    return keras_hub.layers.ImageConverter(scale=scale, offset=offset)
+
+
+def _geometry(geometry):
+    if geometry.name == "sphere":
+        return Sphere()
+    return PoincareBall(geometry.curvature, geometry.clip_radius)
+
+
+def _proxies(recipe, train):
+    settings, hierarchy = recipe.proxies, recipe.proxies.hierarchy
+    if not any(term.name in OVER_PROXIES for term in recipe.loss):
+        return None
+    options = {
+        "centers_per_class": settings.centers_per_class,
+        "name": "proxies",
+    }
+    if settings.orthogonality is not None:
+        strength, per_proxy = (
+            settings.orthogonality.strength,
+            settings.orthogonality.per_proxy,
+        )
+        options["regularizer"] = SoftOrthogonality(strength, per_proxy)
+    if hierarchy is None:
+        return Proxies(train.num_classes, **options)
+    if hierarchy.learned:
+        sizes = hierarchy.level_sizes
+        sizes = "auto" if sizes is None else tuple(sizes)
+        return HierProxies(train.num_classes, level_sizes=sizes, **options)
+    if train.num_levels < 2:
+        raise ValueError(
+            "proxies.hierarchy.learned: must be true, since the labels of "
+            f"{train.name!r} have one level."
+        )
+    return HierProxies(train.num_classes, taxonomy=train.taxonomy, **options)
+
+
+def _term(recipe, term):
+    arguments = term.arguments()
+    if term.name == "sup_con":
+        arguments["geometry"] = _geometry(recipe.model.geometry)
+    result = CLASSES[term.name](**arguments)
+    hierarchy = recipe.proxies.hierarchy
+    if hierarchy is not None and term.name in OVER_PROXIES:
+        return losses.HierProxyLoss(result, hierarchy.level_weights)
+    return result
+
+
+def _schedule(recipe, steps_per_epoch):
+    schedule = recipe.optimizer.schedule
+    schedules = keras.optimizers.schedules
+    if schedule.name == "constant":
+        return None
+    if schedule.name == "cosine":
+        return schedules.CosineDecay(1.0, recipe.training.epochs * steps_per_epoch)
+    return schedules.ExponentialDecay(
+        1.0, schedule.epochs * steps_per_epoch, schedule.gamma, staircase=True
+    )
+
+
+@contextlib.contextmanager
+def _precision(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,119 @@
+"""The files of recipes."""
+
+import difflib
+import pathlib
+import tomllib
+
+import pydantic
+
+from keras_hierproxy.recipes import paths
+from keras_hierproxy.recipes.combinations import conflicts
+from keras_hierproxy.recipes.schema import Recipe
+from keras_hierproxy.recipes.wording import in_words
+
+
+def folder():
+    """Where the recipes are that this package ships."""
+    package = pathlib.Path(__file__).resolve().parents[1]
+    installed = package / "_zoo" / "recipes"
+    return installed if installed.is_dir() else package.parent / "zoo" / "recipes"
+
+
+def names():
+    """The names of the shipped recipes, sorted."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def find(name):
+    """The file of a recipe.
+
+    Args:
+        name: that of a shipped recipe, or the path of a TOML file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    name = str(name)
+    if name in names():
+        return folder() / f"{name}.toml"
+    path = pathlib.Path(name)
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    close = difflib.get_close_matches(path.stem, names(), 3)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise FileNotFoundError(
+        f"There is no recipe {name}, neither among the shipped ones nor as a .toml "
+        f"file.{hint} Shipped: {', '.join(names())}."
+    )
+
+
+def load(path, overrides=()):
+    """Reads a recipe and checks all of it.
+
+    Args:
+        path: of a TOML file, or the name of a shipped recipe.
+        overrides: strings such as `"loss.margin=0.2"`, the values as in TOML; an empty
+            value leaves the setting out. What they change is listed in `ours`.
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        FileNotFoundError: there is no such recipe.
+        ValueError: it is no TOML, has fields that no recipe has, lacks some, or has
+            values of a wrong type or that do not go together. A line for each, with
+            the file and the field.
+
+    Example:
+
+    ```python
+    from keras_hierproxy import recipes
+
+    recipe = recipes.load("hierproxy_cnn_glyphs", ["training.epochs=3"])
+    recipe.training.epochs  # 3
+    ```
+    """
+    path = find(path)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no TOML file: {error}.") from None
+    changed = [paths.change(tree, assignment) for assignment in overrides]
+    if changed and isinstance(tree.get("ours", []), list):
+        tree["ours"] = [*tree.get("ours", []), *_still_there(tree, changed)]
+    if "name" in tree:
+        raise ValueError(f"{path}: name: is that of the file. Leave it out.")
+    return from_dict({"name": path.stem, **tree}, path)
+
+
+def from_dict(tree, origin):
+    """A recipe of nested dicts and lists, such as `recipe.model_dump(mode="json")`.
+
+    Args:
+        tree: dict.
+        origin: what errors begin with.
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        ValueError: as of `load`.
+    """
+    try:
+        recipe = Recipe.model_validate(tree)
+    except pydantic.ValidationError as error:
+        wrong = in_words(tree, error)
+    else:
+        wrong = [f"{field}: {explanation}" for field, explanation in conflicts(recipe)]
+    if wrong:
+        raise ValueError("\n".join(f"{origin}: {line}" for line in wrong))
+    return recipe
+
+
+def _still_there(tree, changed):
+    for path in changed:
+        try:
+            paths.check(tree, path)
+        except ValueError:
+            continue
+        yield path

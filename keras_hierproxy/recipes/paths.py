@@ -1,0 +1,108 @@
+"""Paths of settings, such as `optimizer.learning_rate.head`.
+
+In a list of tables, those of the loss or of augmentations, a step is the name of one;
+left out, it is the first: `loss.margin` is `loss.proxy_anchor.margin` where that stands
+first.
+"""
+
+import tomllib
+
+from keras_hierproxy.recipes.table import unknown
+
+
+def check(tree, path):
+    """Raises a `ValueError` unless there is a setting at the path.
+
+    Args:
+        tree: a recipe as nested dicts and lists.
+        path: str.
+    """
+    table, name = _find(tree, path.split("."))
+    if name not in table:
+        raise ValueError(unknown(name, table))
+
+
+def change(tree, assignment):
+    """Changes a setting in place; what may stand there is for the schema to say.
+
+    Args:
+        tree: a recipe as nested dicts and lists.
+        assignment: str, `path=value`, the value as in TOML; without one the setting
+            is left out.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no such path, or no TOML value.
+    """
+    path, equals, text = assignment.partition("=")
+    path = path.strip()
+    if not equals:
+        raise ValueError(
+            f"--set takes PATH=VALUE, such as loss.margin=0.2. Received: {assignment}"
+        )
+    try:
+        table, name = _find(tree, path.split("."), create=True)
+    except ValueError as error:
+        raise ValueError(f"--set {path}: {error}") from None
+    if isinstance(table.get(name), dict):
+        raise ValueError(
+            f"--set {path}: that is a table. Name a setting in it: "
+            + ", ".join(f"{path}.{each}" for each in table[name])
+        )
+    if text.strip():
+        table[name] = _value(path, text)
+    else:
+        table.pop(name, None)
+    return path
+
+
+def as_text(tree, location):
+    """The path of a place that is given as keys and indices.
+
+    Args:
+        tree: a recipe as nested dicts and lists.
+        location: tuple, as pydantic says it: with the name of a table after its index.
+    """
+    steps = []
+    for key in location:
+        if isinstance(tree, list) and isinstance(key, int) and key < len(tree):
+            tree = tree[key]
+            named = isinstance(tree, dict) and isinstance(tree.get("name"), str)
+            steps.append(tree["name"] if named else str(key))
+        elif not (isinstance(tree, dict) and steps and key == tree.get("name")):
+            tree = tree.get(key) if isinstance(tree, dict) else None
+            steps.append(str(key))
+    return ".".join(steps)
+
+
+def _find(node, steps, create=False, done=()):
+    """The table that holds the last of the steps, and that step."""
+    step, *rest = steps
+    if isinstance(node, list) and node and all(isinstance(each, dict) for each in node):
+        named = {each.get("name"): each for each in node}
+        if step in named:
+            if not rest:
+                return named, step
+            return _find(named[step], rest, create, (*done, step))
+        node = node[0]
+    if not isinstance(node, dict):
+        raise ValueError(f"{'.'.join(done)} is {node!r}, which has no {step}.")
+    if not rest:
+        return node, step
+    if step not in node:
+        if not create:
+            raise ValueError(unknown(step, node))
+        node[step] = {}
+    return _find(node[step], rest, create, (*done, step))
+
+
+def _value(path, text):
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise ValueError(
+            f"--set {path}: {text.strip()} is no TOML value. Text needs quotes: "
+            f"--set '{path}=\"{text.strip()}\"'"
+        ) from None

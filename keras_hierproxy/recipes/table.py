@@ -1,0 +1,34 @@
+"""What the tables of a recipe have in common."""
+
+import difflib
+
+import pydantic
+from pydantic_core import PydanticCustomError
+
+
+class Table(pydantic.BaseModel):
+    """A table of a recipe: no field but its own, no value of another type."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
+    )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_fields(cls, values):
+        if isinstance(values, dict):
+            for name in values:
+                if name not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_field",
+                        "{explanation}",
+                        {"field": name, "explanation": unknown(name, cls.model_fields)},
+                    )
+        return values
+
+
+def unknown(name, known):
+    """What to say of a name that is not among the known ones."""
+    close = difflib.get_close_matches(str(name), known, 1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"is unknown.{hint} There is: {', '.join(known)}."
