@@ -92,8 +92,8 @@ Root = Annotated[
 TrainGroups = Annotated[
     object | None,
     _option(
-        "Alphabets of `omniglot` to train on, separated by commas, instead of the "
-        "fixed split.",
+        "Alphabets of `omniglot` and `letters` to train on, separated by commas, "
+        "instead of the fixed split.",
         panel="Data",
         parser=_names,
         metavar="NAMES",
@@ -102,7 +102,7 @@ TrainGroups = Annotated[
 TestGroups = Annotated[
     object | None,
     _option(
-        "Alphabets of `omniglot` to test on.",
+        "Alphabets of `omniglot` and `letters` to test on.",
         panel="Data",
         parser=_names,
         metavar="NAMES",
@@ -150,8 +150,8 @@ def train(
         str,
         _option(
             "`glyphs` (letters rendered from fonts, nothing to download), `omniglot` "
-            "(handwriting); photos of `cub`, `cars`, `sop`, `in_shop`, `inaturalist`, "
-            "`grocery_store`. All but `glyphs` need --root. Or your own: a folder of "
+            "(handwriting), `letters` (both); photos of `cub`, `cars`, `sop`, "
+            "`in_shop`, `inaturalist`, `grocery_store`. All but `glyphs` need --root. Or your own: a folder of "
             "images with a folder a class (nested folders are coarser levels), or a "
             ".csv file with the columns path, one or more of labels and, if need be, "
             "split.",
@@ -166,7 +166,7 @@ def train(
     image_size: Annotated[
         int | None,
         _option(
-            "Side in pixels to which images are brought. By default 32 for `omniglot`, "
+            "Side in pixels to which images are brought. By default 32 for letters, "
             "64 for a folder, 96 for other photos, and 224 with --preset. Time grows "
             "with its square.",
             panel="Data",
@@ -265,7 +265,7 @@ def train(
         _option(
             "`affine` turns, stretches and shifts images a little; `crop` cuts random "
             "parts out of them and mirrors every other one; or `none`. By default "
-            "`affine` for `glyphs` and `omniglot`, `crop` for photos.",
+            "`affine` for `glyphs`, `omniglot` and `letters`, `crop` for photos.",
             panel="Training",
             metavar="NAME",
         ),

@@ -20,11 +20,13 @@ from keras_hierproxy.datasets.grocery_store import (
 from keras_hierproxy.datasets.images import ImageFiles as ImageFiles
 from keras_hierproxy.datasets.in_shop import load_in_shop as load_in_shop
 from keras_hierproxy.datasets.inaturalist import load_inaturalist as load_inaturalist
+from keras_hierproxy.datasets.letters import load_letters as load_letters
 from keras_hierproxy.datasets.omniglot import load_omniglot as load_omniglot
 from keras_hierproxy.datasets.sop import load_sop as load_sop
 
 _LOADERS = {
     "omniglot": load_omniglot,
+    "letters": load_letters,
     "grocery_store": load_grocery_store,
     "cub": load_cub,
     "cars": load_cars,
@@ -41,8 +43,9 @@ def load(name, root=None, **options):
     Args:
         name: `"glyphs"`, characters of many scripts rendered from matplotlib's
             fonts, no files needed (`load_glyphs`); `"omniglot"`, handwritten
-            ones (`load_omniglot`); or one of photos: `"grocery_store"`, `"cub"`,
-            `"cars"`, `"sop"`, `"in_shop"` or `"inaturalist"` (`load_cub` and so on).
+            ones (`load_omniglot`); `"letters"`, both (`load_letters`); or one of
+            photos: `"grocery_store"`, `"cub"`, `"cars"`, `"sop"`, `"in_shop"` or
+            `"inaturalist"` (`load_cub` and so on).
         root: folder that holds the official files; for `"glyphs"` the one
             that caches the rendered images.
         **options: arguments of that function.

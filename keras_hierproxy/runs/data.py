@@ -11,10 +11,12 @@ from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.turns import with_quarter_turns
 from keras_hierproxy.runs.settings import DATA_SETS
 
+# Data sets with Omniglot's alphabets.
+DRAWINGS = ("omniglot", "letters")
 # The options of single data sets.
 _OPTIONS = {
-    "train_groups": ("omniglot",),
-    "test_groups": ("omniglot",),
+    "train_groups": DRAWINGS,
+    "test_groups": DRAWINGS,
     "test_split": ("grocery_store",),
 }
 
@@ -51,7 +53,9 @@ def _load_data(settings, image_shape, **reading):
     options["skip_bad"] = settings.skip_bad
     options["validation"] = settings.validation
     size = _image_size(settings, image_shape)
-    if settings.data == "omniglot":
+    if settings.data == "letters":
+        _refuse(settings, "image_size")
+    elif settings.data == "omniglot":
         options["image_size"] = size and size[0]
     else:
         options["image_size"] = size or (224 if settings.preset else 96)

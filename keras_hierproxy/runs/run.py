@@ -34,7 +34,7 @@ _PARTS = ("train", "validation", "test")
 _IMAGES_PER_CLASS = {"multi-similarity": 4, "sup-con": 4, "triplet": 4}
 _IMAGES_PER_CLASS |= {"hier": 2, "hpl-hier": 2, "hyp": 2}
 # Data sets of letters, whose sides and borders mean something; others are of photos.
-_DRAWN = ("glyphs", "omniglot")
+_DRAWN = ("glyphs", "omniglot", "letters")
 _AUGMENT = {
     "affine": datasets.RandomAffine,
     "crop": datasets.RandomResizedCrop,

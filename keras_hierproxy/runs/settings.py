@@ -8,6 +8,7 @@ from keras_hierproxy import recipes
 DATA_SETS = (
     "glyphs",
     "omniglot",
+    "letters",
     "grocery_store",
     "cub",
     "cars",

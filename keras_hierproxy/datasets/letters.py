@@ -1,0 +1,49 @@
+"""Printed and drawn letters together: the glyph set and Omniglot."""
+
+from keras_hierproxy.datasets.dataset import Splits
+from keras_hierproxy.datasets.joined import joined
+from keras_hierproxy.datasets.omniglot import load_omniglot
+
+
+def load_letters(root, **options):
+    """The glyph set's and Omniglot's letters, to learn to read any handwriting.
+
+    Fonts show how characters differ, and drawings how the same one varies from hand to
+    hand. The levels are character and script (of drawings: alphabet). No character is
+    both printed and drawn: `A` of a font and `A` of a hand are two classes.
+
+    Args:
+        root: folder with Omniglot's files, as of `load_omniglot`.
+        **options: further arguments of `load_omniglot`, as `train_groups`,
+            `test_groups`; not `image_size`, which is the glyphs', 32.
+
+    Returns:
+        `Splits`: training and validation letters of both, and for the test those of
+        Omniglot alone.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_omniglot`.
+
+    Example:
+
+    ```python
+    from keras_hierproxy.datasets import load_letters
+
+    data = load_letters("data")  # holds images_background_small1.zip
+    data.train.level_names  # ("character", "script")
+    ```
+    """
+    from keras_hierproxy.datasets.glyphs import IMAGE_SIZE, load_glyphs
+
+    drawn = load_omniglot(root, image_size=IMAGE_SIZE, **options)
+    printed = load_glyphs()
+    train, validation = (
+        joined(
+            [getattr(printed, part), getattr(drawn, part)],
+            levels=[(0, 2), (0, 1)],
+            level_names=("character", "script"),
+            name=f"letters/{part}",
+        )
+        for part in ("train", "validation")
+    )
+    return Splits(train, validation, drawn.test)

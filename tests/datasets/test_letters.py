@@ -1,0 +1,59 @@
+"""Printed and drawn letters in one data set."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_hierproxy.datasets import load, load_omniglot
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Omniglot with three alphabets, 5 characters each, 2 drawings of each."""
+    root = tmp_path_factory.mktemp("omniglot")
+    for alphabet in ("Greek", "Latin", "Tagalog"):
+        for character in range(1, 6):
+            folder = root / "images_background" / alphabet / f"character{character:02}"
+            folder.mkdir(parents=True)
+            for i in range(2):
+                image = Image.new("1", (105, 105), 1)
+                image.paste(0, (10, 10 + 10 * character, 60 + 20 * i, 100))
+                image.save(folder / f"{character:04}_{i + 1:02}.png")
+    return root
+
+
+GROUPS = {"train_groups": ["Greek", "Latin"], "test_groups": ["Tagalog"]}
+
+
+def test_both_and_the_test_of_drawings(root):
+    letters, drawn = load("letters", root, **GROUPS), load_omniglot(root, **GROUPS)
+    printed = load("glyphs")
+    for part in ("train", "validation"):
+        both, first, second = (getattr(d, part) for d in (letters, printed, drawn))
+        assert both.level_names == ("character", "script")
+        assert both.num_classes == first.num_classes + second.num_classes
+        assert len(both.class_names[1]) == len(first.class_names[2]) + 2
+        np.testing.assert_array_equal(
+            both.images, np.concatenate([first.images, second.images])
+        )
+        # Every image keeps its names.
+        rows = [0, len(first) - 1, len(first), len(both) - 1]
+        named = [
+            [both.class_names[level][both.labels[row, level]] for level in (0, 1)]
+            for row in rows
+        ]
+        assert named == [
+            [first.class_names[level][first.labels[row, level]] for level in (0, 2)]
+            for row in rows[:2]
+        ] + [
+            [second.class_names[level][second.labels[row, level]] for level in (0, 1)]
+            for row in (0, len(second) - 1)
+        ]
+    np.testing.assert_array_equal(letters.test.images, drawn.test.images)
+
+
+def test_a_size_of_ones_own(root):
+    with pytest.raises(TypeError, match="image_size"):
+        load("letters", root, image_size=28, **GROUPS)
