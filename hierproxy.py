@@ -151,10 +151,10 @@ def train(
         _option(
             "`glyphs` (letters rendered from fonts, nothing to download), `omniglot` "
             "(handwriting), `letters` (both); photos of `cub`, `cars`, `sop`, "
-            "`in_shop`, `inaturalist`, `grocery_store`. All but `glyphs` need --root. Or your own: a folder of "
-            "images with a folder a class (nested folders are coarser levels), or a "
-            ".csv file with the columns path, one or more of labels and, if need be, "
-            "split.",
+            "`in_shop`, `inaturalist`, `grocery_store`. All but `glyphs` need --root. "
+            "Or your own: a folder of images with a folder a class (nested folders are "
+            "coarser levels), or a .csv file with the columns path, one or more of "
+            "labels and, if need be, split.",
             panel="Data",
             metavar="NAME",
         ),
