@@ -27,6 +27,7 @@ from keras_hierproxy import optimizers as optimizers
 from keras_hierproxy import regularizers as regularizers
 from keras_hierproxy import retrieval as retrieval
 from keras_hierproxy import trees as trees
+from keras_hierproxy import zoo as zoo
 
 __version__ = "0.1.0"
 

@@ -15,6 +15,7 @@ PACKAGE = PROJECT / "keras_hierproxy"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Each imports only those before it.
 ROOMS = (
+    "shipped",
     "ops",
     "geometry",
     "trees",
@@ -28,6 +29,7 @@ ROOMS = (
     "callbacks",
     "models",
     "recipes",
+    "zoo",
     "pictures",
     "report",
     "runs",

@@ -12,6 +12,10 @@ def __getattr__(name):
         from keras_hierproxy.models.image_embedder import ImageEmbedder
 
         return ImageEmbedder
+    if name == "upload_preset":
+        from keras_hierproxy.models.upload import upload_preset
+
+        return upload_preset
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,17 +1,9 @@
 """Image embedder: backbone, pooling, head, geometry, proxies."""
 
+import functools
+
 import keras
 import keras_hub
-
-# keras-hub picks a task's class by its backbone's; ours takes every backbone.
-from keras_hub.src.utils.preset_utils import (
-    TASK_CONFIG_FILE,
-    check_config_class,
-    check_file_exists,
-    find_subclass,
-    get_preset_loader,
-    load_json,
-)
 
 from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.layers import (
@@ -20,6 +12,7 @@ from keras_hierproxy.layers import (
     LatentHierarchy,
     ProjectToGeometry,
 )
+from keras_hierproxy.models import presets
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.models.freezing import freeze
 
@@ -34,7 +27,12 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
     Args:
         backbone: a `keras_hub.models.Backbone`, or any `keras.Model` from images to
             a feature map `(batch, h, w, c)`, tokens `(batch, n, c)` or a vector
-            `(batch, c)`: `khp.models.conv4()`, those of `keras.applications`.
+            `(batch, c)`: `khp.models.conv4()`, those of `keras.applications`, of
+            keras-cv (its ResNet, MobileNetV3, DenseNet, CSPDarkNet, VGG16,
+            EfficientNetLite, V1 and V2, YOLOV8 and, with a fixed `input_shape`,
+            ViTDet; on Keras 3.15 its ResNetV2 cannot be built, and its MiT not on
+            every backend). Of a pyramid with names for its stages, such as
+            keras-hub's HGNetV2, the last stage is taken.
         num_classes: int, classes to train on; None for an embedder without proxies,
             which embeds and trains with losses over pairs.
         preprocessor: layer or function of a batch of images, applied before the
@@ -43,9 +41,12 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             (`keras.saving.register_keras_serializable`) to be saved with the
             model; presets hold layers only.
         embedding_dim: int, d; 128.
-        pooling: `"avg"`, `"max"` or `"gem"` (`GeneralizedMeanPooling2D`) over a
-            feature map; `"avg"`, `"max"` or `"token"` (the first) over tokens. By
-            default `"auto"`: `"avg"` for maps, `"token"` for tokens.
+        pooling: `"avg"`, `"max"`, `"avg_max"` (the sum of both, as in the published
+            runs of Proxy-Anchor and HIER with ResNet-50) or `"gem"`
+            (`GeneralizedMeanPooling2D`) over a feature map; `"avg"`, `"max"` or `"token"` (the first, which is the class
+            token of ViT, DeiT and DINO) over tokens. By default `"auto"`: `"avg"` for
+            maps and for tokens of keras-hub's backbones without a class token (Swin,
+            ViT with `use_class_token=False`), `"token"` for other tokens.
         geometry: `khp.geometry.Sphere()` by default.
         proxies: a `khp.layers.Proxies` or `HierProxies` instead of the default
             `HierProxies(num_classes)`: with a taxonomy, several centers a class, or
@@ -93,6 +94,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         name=None,
         **kwargs,
     ):
+        inputs = _images(backbone)
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.embedding_dim = embedding_dim
@@ -107,9 +109,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         self.pretrained = False
         self.fresh_layers = []
 
-        inputs = backbone.input
-        features = backbone(inputs)
-        x = _pool(features, pooling, backbone)
+        x = _pool(_features(backbone), pooling, backbone)
         if last_norm:
             # PyTorch's epsilon, with which those who use it train.
             x = keras.layers.LayerNormalization(
@@ -173,58 +173,73 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
-        """An embedder from a preset: a folder, or a name or handle keras-hub knows.
+        """An embedder from a preset: shipped, a folder, of keras-hub, or on a hub.
 
-        A preset that `save_to_preset` wrote gives the whole embedder. If
-        `num_classes` differs from the preset's, or `proxies` are passed, the trained
-        backbone and head are kept and only the proxies start anew. Any other preset
-        of an image model gives its backbone and, as the preprocessor, its resizing
-        and scaling of images; head and proxies are new.
+        A preset that `save_to_preset` wrote, as the shipped ones are, gives the whole
+        embedder. If `num_classes` differs from the preset's, or `proxies` are passed,
+        the trained backbone and head are kept, embeddings stay the same, and only the
+        proxies start anew. Any other preset of an image model gives its backbone and,
+        as the preprocessor, its resizing and scaling of images; head and proxies are
+        new.
+
+        Loading runs no code of the preset's: Keras's `safe_mode` is on whatever its
+        global setting is, `Lambda` layers and pickles are refused. The files of
+        shipped presets are compared with their checksums.
 
         Args:
-            preset: str, a folder, a keras-hub name, or a `kaggle://` or `hf://`
-                handle.
+            preset: a name of `khp.zoo.list_presets()`; the str or `pathlib.Path` of a
+                folder; a name of keras-hub, such as
+                `"deit_small_distilled_patch16_224_imagenet"`; or a handle:
+                `"hf://user/model"` (also of a model of Transformers or timm, as far
+                as keras-hub converts it), `"kaggle://user/model/keras/variation"`.
+                They are tried in this order; a `pathlib.Path` is always a folder.
             load_weights: bool, False for the architecture alone.
             **kwargs: arguments of the constructor that replace the preset's, such
                 as `num_classes` (None for no proxies), `proxies`, `preprocessor`;
                 without weights, or where the preset has no head, `embedding_dim`.
+                `dtype` and `image_shape` are the backbone's.
 
         Returns:
             An `ImageEmbedder`.
 
         Raises:
-            ValueError: if there is no such preset, or if its trained head has
-                another `embedding_dim`.
+            ValueError: if there is no such preset; if a file is damaged, missing, of
+                a newer version or would run code; if it is a preset of another kind
+                of model; if its trained head has another `embedding_dim`.
+            ConnectionError: if it is known, but could not be downloaded.
+
+        Example:
+
+        ```python
+        import keras_hierproxy as khp
+
+        for name in khp.zoo.list_presets():  # shipped, no download
+            embedder = khp.models.ImageEmbedder.from_preset(name, num_classes=20)
+        ```
         """
-        preset = str(preset)
-        loader = get_preset_loader(preset)
-        saved = _saved_config(preset, cls)
-        if saved is None:
-            kwargs.setdefault("preprocessor", _image_converter(preset, loader))
-        elif load_weights:
-            _check_head(saved, **kwargs)
-        if kwargs.get("proxies") is not None:
-            kwargs.setdefault("num_classes", kwargs["proxies"].num_classes)
-        embedder = loader.load_task(cls, load_weights, load_weights, **kwargs)
-        embedder.pretrained = load_weights
-        return embedder
+        return presets.load(cls, preset, load_weights, **kwargs)
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
         """Saves the embedder as a preset, a folder that `from_preset` reads.
+
+        The folder is in keras-hub's format: `keras_hub.models.Backbone.from_preset`
+        and its image classifiers open those with a backbone of keras-hub. Optimizer
+        and loss are not in it; the proxies are. To publish it, put a model card
+        (`README.md`) into it and call `khp.models.upload_preset`.
 
         Args:
             preset_dir: str, the folder.
             max_shard_size: float, GB, above which a backbone's weights are split
                 into several files.
+
+        Raises:
+            ValueError: if `from_preset` would refuse it: the preprocessor is a
+                function, or there is a `Lambda` layer.
         """
-        preprocessor = self.preprocessor
-        if preprocessor is not None and not isinstance(preprocessor, keras.Layer):
-            raise ValueError(
-                "A preset holds a preprocessor that is a layer. Received: "
-                f"preprocessor={preprocessor!r}; wrap it in `keras.layers.Lambda`, or "
-                "save the model by `embedder.save(path)`."
-            )
-        super().save_to_preset(str(preset_dir), max_shard_size)
+        save = functools.partial(
+            super().save_to_preset, str(preset_dir), max_shard_size
+        )
+        presets.save(self, preset_dir, save)
 
     def load_task_weights(self, filepath):
         skipped = [*self.backbone._flatten_layers(), *self.fresh_layers]
@@ -233,37 +248,6 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
 
 def _is_serialized(value):
     return isinstance(value, dict) and "class_name" in value
-
-
-def _saved_config(preset, task_class):
-    """The arguments of the embedder in a preset, or None if it holds none."""
-    if not check_file_exists(preset, TASK_CONFIG_FILE):
-        return None
-    task = load_json(preset, TASK_CONFIG_FILE)
-    return task["config"] if issubclass(check_config_class(task), task_class) else None
-
-
-def _check_head(saved, embedding_dim=None, **_):
-    if embedding_dim not in (None, saved["embedding_dim"]):
-        raise ValueError(
-            f"The preset's trained head has embedding_dim={saved['embedding_dim']}. "
-            f"Received: embedding_dim={embedding_dim}. To train a new head, build "
-            "`ImageEmbedder(ImageEmbedder.from_preset(preset).backbone, ...)`."
-        )
-
-
-def _image_converter(preset, loader):
-    """What a preset does to images before its backbone, or None."""
-    converter_class = keras_hub.layers.ImageConverter
-    backbone_class = loader.check_backbone_class()
-    try:
-        converter_class = find_subclass(preset, converter_class, backbone_class)
-    except ValueError:
-        pass  # The backbone has no class of its own: the general one.
-    try:
-        return loader.load_image_converter(converter_class)
-    except FileNotFoundError:
-        return None
 
 
 def _resolve_proxies(proxies, num_classes):
@@ -292,8 +276,32 @@ def _resolve_latent(latent, geometry):
     return LatentHierarchy(geometry=geometry, name="latent")
 
 
+def _images(backbone):
+    """The one input of a backbone; those of keras-hub may hold it in a dict."""
+    if not isinstance(backbone, keras.Model) or not hasattr(backbone, "inputs"):
+        raise ValueError(
+            "`backbone` must be a built `keras.Model` of images, such as "
+            "`khp.models.conv4()`. Received: "
+            f"backbone={backbone!r}; for a name there is `ImageEmbedder.from_preset`."
+        )
+    inputs = keras.tree.flatten(backbone.input)
+    if len(inputs) != 1:
+        raise ValueError(
+            "An image backbone must have one input, the images. Received: "
+            f"{backbone.name!r} with {len(inputs)}: "
+            f"{', '.join(each.name for each in inputs)}."
+        )
+    return inputs[0]
+
+
+def _features(backbone):
+    features = backbone(backbone.input)
+    stages = getattr(backbone, "stage_names", None)
+    return features[stages[-1]] if stages and isinstance(features, dict) else features
+
+
 def _pool(features, pooling, backbone):
-    choices = {2: (), 3: ("token", "avg", "max"), 4: ("avg", "max", "gem")}
+    choices = {2: (), 3: ("token", "avg", "max"), 4: ("avg", "max", "avg_max", "gem")}
     rank = len(getattr(features, "shape", ()))
     if rank not in choices:
         raise ValueError(
@@ -309,7 +317,8 @@ def _pool(features, pooling, backbone):
         )
     if not choices[rank]:
         return features
-    pooling = choices[rank][0] if pooling == "auto" else pooling
+    if pooling == "auto":
+        pooling = "token" if rank == 3 and _has_class_token(backbone) else "avg"
     if pooling == "token":
         return features[:, 0]
     layers = {
@@ -320,9 +329,19 @@ def _pool(features, pooling, backbone):
         (4, "gem"): GeneralizedMeanPooling2D,
     }
     data_format = getattr(backbone, "data_format", None)
-    return layers[rank, pooling](
-        data_format=data_format, dtype=_policy(features), name="pooler"
-    )(features)
+    if rank == 3:
+        # A transformer's is that of its images.
+        data_format = "channels_last"
+    options = {"data_format": data_format, "dtype": _policy(features)}
+    if pooling == "avg_max":
+        parts = [layers[rank, part](**options)(features) for part in ("avg", "max")]
+        return keras.layers.Add(dtype=options["dtype"], name="pooler")(parts)
+    return layers[rank, pooling](**options, name="pooler")(features)
+
+
+def _has_class_token(backbone):
+    swin = isinstance(backbone, keras_hub.models.SwinTransformerBackbone)
+    return getattr(backbone, "use_class_token", not swin)
 
 
 def _policy(features):

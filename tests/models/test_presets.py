@@ -109,7 +109,7 @@ def test_an_embedder_without_proxies_gets_some(tmp_path):
 
 def test_a_function_does_not_fit_into_a_preset(tmp_path):
     embedder = conv4_embedder(preprocessor=halved)
-    with pytest.raises(ValueError, match="keras.layers.Lambda"):
+    with pytest.raises(ValueError, match="is registered with"):
         embedder.save_to_preset(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -160,7 +160,7 @@ def test_a_preset_of_a_backbone_alone(tmp_path):
 
 
 def test_a_preset_that_does_not_exist(tmp_path):
-    with pytest.raises(ValueError, match="preset='no_such_preset'"):
+    with pytest.raises(ValueError, match="no preset and no folder 'no_such_preset'"):
         ImageEmbedder.from_preset("no_such_preset")
     with pytest.raises(ValueError, match="no config.json"):
         ImageEmbedder.from_preset(tmp_path)

@@ -1,0 +1,286 @@
+"""Reads presets: builds what their files describe, and runs no code out of them."""
+
+import contextlib
+import importlib
+import inspect
+import json
+import os
+
+import keras
+import keras_hub
+from keras.src.saving.serialization_lib import SafeModeScope
+
+# keras-hub picks a task's class by its backbone's; ours takes every backbone.
+from keras_hub.src.utils.preset_utils import (
+    CONFIG_FILE,
+    IMAGE_CONVERTER_CONFIG_FILE,
+    METADATA_FILE,
+    MODEL_WEIGHTS_FILE,
+    SHARDED_MODEL_WEIGHTS_CONFIG_FILE,
+    TASK_CONFIG_FILE,
+    TASK_WEIGHTS_FILE,
+    KerasPresetLoader,
+    find_subclass,
+    get_preset_loader,
+    list_subclasses,
+)
+
+import keras_hierproxy
+from keras_hierproxy.models.preset_files import (
+    PresetFiles,
+    first_line,
+    refuse_code,
+    versions,
+)
+
+_INPUTS_BESIDES_IMAGES = {
+    keras_hub.tokenizers.Tokenizer: "text",
+    keras_hub.layers.AudioConverter: "sound",
+}
+
+
+def load(task_class, preset, load_weights, **kwargs):
+    """The embedder in a preset.
+
+    Args:
+        task_class: `ImageEmbedder`, or a subclass.
+        preset, load_weights, **kwargs: of `ImageEmbedder.from_preset`.
+    """
+    _check_arguments(task_class, kwargs)
+    files = PresetFiles(preset)
+    # Whatever Keras's global setting says.
+    with SafeModeScope(True):
+        config = _config(files)
+        task = _own_task(files, task_class)
+        if kwargs.get("proxies") is not None:
+            kwargs.setdefault("num_classes", kwargs["proxies"].num_classes)
+        if task is None:
+            embedder = _around_backbone(
+                task_class, files, config, load_weights, **kwargs
+            )
+        else:
+            embedder = _whole(task_class, files, task["config"], load_weights, **kwargs)
+    embedder.pretrained = load_weights
+    return embedder
+
+
+def save(embedder, folder, save_task):
+    """Saves an embedder as a preset, unless `load` would refuse it.
+
+    Args:
+        embedder: an `ImageEmbedder`.
+        folder: path.
+        save_task: what writes keras-hub's files, a function without arguments.
+    """
+    preprocessor = embedder.preprocessor
+    if preprocessor is not None and not isinstance(preprocessor, keras.Layer):
+        raise ValueError(
+            "A preset holds a preprocessor that is a layer. Received: "
+            f"preprocessor={preprocessor!r}; pass a layer that does the same, such as "
+            "`keras.layers.Rescaling`, `keras_hub.layers.ImageConverter` or one of "
+            "your own that is registered with "
+            "`keras.saving.register_keras_serializable`, or save the model by "
+            "`embedder.save(path)`."
+        )
+    refuse_code(keras.saving.serialize_keras_object(embedder), "The embedder")
+    save_task()
+    path = os.path.join(folder, METADATA_FILE)
+    with open(path, encoding="utf-8") as file:
+        metadata = json.load(file)
+    metadata["keras_hierproxy_version"] = keras_hierproxy.__version__
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(metadata, file, indent=4)
+
+
+def _whole(task_class, files, saved, load_weights, **kwargs):
+    """An embedder that `save_to_preset` wrote."""
+    if load_weights:
+        _check_head(saved, **kwargs)
+    loader = get_preset_loader(files.location)
+    # Wrong arguments say so themselves, in a `ValueError`.
+    with _naming(files, TASK_CONFIG_FILE, but=ValueError if kwargs else ()):
+        embedder = loader.load_task(task_class, False, False, **kwargs)
+    if load_weights:
+        head = files.weights(TASK_WEIGHTS_FILE)
+        if head is None:
+            raise _incomplete(files, TASK_WEIGHTS_FILE)
+        with _naming(files, TASK_WEIGHTS_FILE):
+            embedder.load_task_weights(head)
+        _load_backbone_weights(embedder.backbone, files)
+    return embedder
+
+
+def _around_backbone(task_class, files, config, load_weights, **kwargs):
+    """An embedder with the backbone of a preset of another task, or of none."""
+    loader, backbone_class = _check_backbone(files, config)
+    if "preprocessor" not in kwargs:
+        with _naming(files, IMAGE_CONVERTER_CONFIG_FILE):
+            kwargs["preprocessor"] = _image_converter(files, loader, backbone_class)
+    backbone_kwargs, kwargs = loader.get_backbone_kwargs(**kwargs)
+    # Weights in other formats than Keras's are converted while the backbone is built.
+    is_keras = isinstance(loader, KerasPresetLoader)
+    with _naming(files, CONFIG_FILE):
+        backbone = loader.load_backbone(
+            backbone_class, load_weights and not is_keras, **backbone_kwargs
+        )
+    embedder = task_class(backbone=backbone, **kwargs)
+    if load_weights and is_keras:
+        _load_backbone_weights(backbone, files)
+    return embedder
+
+
+def _load_backbone_weights(backbone, files):
+    path = files.weights(MODEL_WEIGHTS_FILE)
+    if path is None:
+        shards = files.read(SHARDED_MODEL_WEIGHTS_CONFIG_FILE)
+        if shards is None:
+            raise _incomplete(files, MODEL_WEIGHTS_FILE)
+        for shard in sorted(set(keras.tree.flatten(shards["weight_map"]))):
+            if files.weights(shard) is None:
+                raise _incomplete(files, shard)
+        path = files.path(SHARDED_MODEL_WEIGHTS_CONFIG_FILE)
+    with _naming(files, os.path.basename(path)):
+        backbone.load_weights(path)
+
+
+def _config(files):
+    """What `config.json` holds."""
+    config = files.read(CONFIG_FILE)
+    if config is None:
+        raise ValueError(
+            f"There is no preset at {files.name!r}: no {CONFIG_FILE}. Name a folder "
+            "that `save_to_preset` wrote, or the handle of a model of Keras, "
+            "Transformers or timm."
+        )
+    return config
+
+
+def _own_task(files, task_class):
+    """What `task.json` holds if it is of an `ImageEmbedder`, or None."""
+    task = files.read(TASK_CONFIG_FILE)
+    if task is None:
+        if "keras_hierproxy_version" in (files.read(METADATA_FILE) or {}):
+            raise _incomplete(files, TASK_CONFIG_FILE)
+        return None
+    if "registered_name" not in task or not isinstance(task.get("config"), dict):
+        raise files.damaged(files.path(TASK_CONFIG_FILE), "no configuration of a task")
+    name = str(task["registered_name"])
+    found = keras.saving.get_registered_object(name)
+    if isinstance(found, type) and issubclass(found, task_class):
+        if files.newer_versions()[1]:
+            raise _unreadable(files, TASK_CONFIG_FILE, "its format may be another")
+        return task
+    if name.startswith("keras_hierproxy>"):
+        raise _unreadable(
+            files, TASK_CONFIG_FILE, f"{name} is no {task_class.__name__}"
+        )
+    return None
+
+
+def _check_backbone(files, config):
+    """The loader and the class of a backbone, if it is one of images."""
+    name = str(config.get("registered_name"))
+    if name.startswith("keras_cv"):
+        _import_keras_cv(files, name)
+    with _naming(files, CONFIG_FILE):
+        loader = get_preset_loader(files.location)
+        backbone_class = loader.check_backbone_class()
+    if not (
+        isinstance(backbone_class, type) and issubclass(backbone_class, keras.Model)
+    ):
+        raise ValueError(
+            f"The preset {files.name!r} holds a {name}, which is no model: an "
+            "`ImageEmbedder` or a backbone of images is needed."
+        )
+    for kind, inputs in _INPUTS_BESIDES_IMAGES.items():
+        if any(each.backbone_cls is backbone_class for each in list_subclasses(kind)):
+            raise ValueError(
+                f"The preset {files.name!r} holds a {backbone_class.__name__}, which "
+                f"takes {inputs}: a backbone that takes images alone is needed, such "
+                "as 'vit_base_patch16_224_imagenet'."
+            )
+    return loader, backbone_class
+
+
+def _import_keras_cv(files, name):
+    """Registers keras-cv's classes."""
+    if name.endswith(">ResNetV2Backbone"):
+        raise ValueError(
+            f"The preset {files.name!r} holds keras-cv's ResNetV2Backbone, which "
+            "cannot be built on Keras 3.15. Take its ResNetBackbone, or keras-hub's."
+        )
+    try:
+        importlib.import_module("keras_cv")
+    except ImportError as error:
+        raise ImportError(
+            f"The preset {files.name!r} holds a backbone of keras-cv. Install it with "
+            "`pip install 'keras-hierproxy[keras-cv]'`."
+        ) from error
+
+
+def _image_converter(files, loader, backbone_class):
+    """What a preset does to images before its backbone, or None."""
+    if isinstance(loader, KerasPresetLoader):
+        if files.read(IMAGE_CONVERTER_CONFIG_FILE) is None:
+            return None
+    converter_class = keras_hub.layers.ImageConverter
+    try:
+        converter_class = find_subclass(files.name, converter_class, backbone_class)
+    except ValueError:
+        pass  # The backbone has no class of its own: the general one.
+    return loader.load_image_converter(converter_class)
+
+
+def _check_arguments(task_class, kwargs):
+    # What keras-hub passes on to the backbone.
+    known = {*inspect.signature(task_class).parameters, "dtype", "image_shape"}
+    unknown = sorted(set(kwargs) - known - {"compile", "trainable"})
+    if unknown or "backbone" in kwargs:
+        raise ValueError(
+            "`from_preset` takes the arguments of the constructor but `backbone`, "
+            f"which is the preset's. Received: {', '.join(unknown or ['backbone'])}."
+        )
+
+
+def _check_head(saved, embedding_dim=None, **_):
+    if embedding_dim not in (None, saved["embedding_dim"]):
+        raise ValueError(
+            f"The preset's trained head has embedding_dim={saved['embedding_dim']}. "
+            f"Received: embedding_dim={embedding_dim}. To train a new head, build "
+            "`ImageEmbedder(ImageEmbedder.from_preset(preset).backbone, ...)`."
+        )
+
+
+@contextlib.contextmanager
+def _naming(files, file, but=()):
+    """Turns what goes wrong in reading a file into an error that names it.
+
+    Args:
+        files: `PresetFiles`.
+        file: str, its name.
+        but: class of errors that stand as they are.
+    """
+    try:
+        yield
+    except (ConnectionError, ImportError):
+        raise
+    except but:
+        raise
+    except Exception as error:
+        raise _unreadable(files, file, first_line(error)) from error
+
+
+def _unreadable(files, file, problem):
+    here = ", ".join(f"{package} {each}" for package, each in versions().items())
+    newer, _ = files.newer_versions()
+    return ValueError(
+        f"{files.path(file) or file} of the preset {files.name!r} does not fit what is "
+        f"installed ({here}): {problem}."
+        f"{newer or ' Copy or download the preset again, or upgrade these packages.'}"
+    )
+
+
+def _incomplete(files, file):
+    return ValueError(
+        f"The preset {files.name!r} lacks {file}. Copy or download it again."
+    )

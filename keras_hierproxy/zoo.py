@@ -1,0 +1,97 @@
+"""The presets and recipes that are shipped, and what is known of them."""
+
+from keras_hierproxy import shipped
+
+
+def list_presets():
+    """The names of the shipped presets, for `ImageEmbedder.from_preset`.
+
+    Returns:
+        Sorted list of str.
+
+    Example:
+
+    >>> for name in khp.zoo.list_presets():
+    ...     embedder = khp.models.ImageEmbedder.from_preset(name)
+    """
+    return sorted(shipped.presets())
+
+
+def list_recipes():
+    """The names of the shipped recipes, for `load_recipe`.
+
+    Returns:
+        Sorted list of str.
+
+    Example:
+
+    >>> "hier_resnet50_cub" in khp.zoo.list_recipes()
+    True
+    """
+    return sorted(path.stem for path in (shipped.folder() / "recipes").glob("*.toml"))
+
+
+def describe(name):
+    """What is known of a preset or a recipe.
+
+    Args:
+        name: str, of `list_presets()` or `list_recipes()`. Where a preset and the
+            recipe that it was trained by share it, the preset.
+
+    Returns:
+        dict with `name` and `kind`. A preset's (`kind` is `"preset"`) has
+        `description`, `method`, `architecture`, `data`, `data_licence`, `licence`,
+        `embedding_dim`, `geometry`, `image_shape`, `num_classes`, `parameters` (all),
+        `proxy_parameters` (of these the proxies', which embedding does not need),
+        `size` in bytes, `recall@1` (a list of dicts with `test_set`, `value` of the
+        shipped weights, and over the `seeds` of the same training `mean`, `least` and
+        `most`), `images_per_second` (a dict with `value` and `machine`), `recipe`,
+        `keras_hierproxy` (the version that packed it) and `files` (the SHA-256 of
+        each). A recipe's (`"recipe"`) has its settings.
+
+    Raises:
+        ValueError: there is neither.
+
+    Example:
+
+    >>> khp.zoo.describe("hier_resnet50_cub")["data"]["name"]
+    'cub'
+    """
+    presets = shipped.presets()
+    recipes = list_recipes()
+    if name in presets:
+        return {"name": name, "kind": "preset", **presets[name]}
+    if name in recipes:
+        settings = load_recipe(name).model_dump(mode="json", exclude_none=True)
+        return {"kind": "recipe", **settings}
+    close = shipped.did_you_mean(name, [*presets, *recipes])
+    raise ValueError(
+        f"There is no preset and no recipe {name!r}.{close} Presets: "
+        f"{', '.join(sorted(presets)) or 'none'}. Recipes: "
+        f"{', '.join(recipes) or 'none'}."
+    )
+
+
+def load_recipe(name):
+    """The settings of a training run.
+
+    Args:
+        name: str, of `list_recipes()`, or the path of a TOML file.
+
+    Returns:
+        `khp.recipes.Recipe`, with an attribute for each table of the file.
+
+    Raises:
+        FileNotFoundError: there is no such recipe.
+        ValueError: it has unknown fields, lacks some, or has values of a wrong type
+            or that do not go together.
+
+    Example:
+
+    >>> khp.zoo.load_recipe("hier_resnet50_cub").model.embedding_dim
+    512
+    """
+    # pydantic takes long to import: only for those who read recipes.
+    from keras_hierproxy import recipes
+
+    return recipes.load(name)
