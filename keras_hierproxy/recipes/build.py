@@ -120,6 +120,8 @@ def _embedder(recipe, train, load_weights):
         shape = backbone.arguments.get("image_shape")
         if shape is not None:
             options["image_shape"] = tuple(shape)
+        if backbone.scale is not None:
+            options["preprocessor"] = _scaling(backbone)
         embedder = ImageEmbedder.from_preset(backbone.preset, **options)
         if getattr(embedder.preprocessor, "image_size", None) is not None:
             # Images have the recipe's size already.

@@ -96,12 +96,8 @@ def _model(model):
                 path = f"model.backbone.arguments.{name}"
                 yield path, unknown(name, _CONV4)
     for name in ("scale", "offset"):
-        if getattr(backbone, name) is None:
-            continue
-        if backbone.architecture == "conv4":
+        if backbone.architecture == "conv4" and getattr(backbone, name) is not None:
             yield f"model.backbone.{name}", "does not go with conv4, which scales."
-        elif backbone.preset is not None:
-            yield f"model.backbone.{name}", "is for backbones without a preset."
     if (backbone.preset, backbone.scale) == (None, None):
         if backbone.architecture != "conv4":
             yield (

@@ -55,8 +55,8 @@ class Backbone(Table):
             of: what is built without its weights.
         arguments: of the architecture; the shape of images comes from the data.
         scale, offset: what a pixel of 0 to 255 is multiplied by, and what is added,
-            one number or one a channel; for other than `conv4`, which scales pixels
-            itself, and presets, which know theirs.
+            one number or one a channel. Absent for `conv4`, which scales pixels itself,
+            and for presets that know theirs.
     """
 
     preset: str | None = None
@@ -82,7 +82,7 @@ class Model(Table):
     """
 
     embedding_dim: AtLeastTwo
-    pooling: Literal["auto", "avg", "max", "gem", "token"]
+    pooling: Literal["auto", "avg", "max", "avg_max", "gem", "token"]
     last_norm: bool
     head_initializer: Literal["glorot_uniform", "he_normal", "orthogonal"]
     freeze: list[Literal["patch_embedding", "batch_norm"]] = []

@@ -73,6 +73,7 @@ def mobilenet():
         ((4, 4, 3), "auto", lambda x: x.mean((1, 2))),
         ((4, 4, 3), "avg", lambda x: x.mean((1, 2))),
         ((4, 4, 3), "max", lambda x: x.max((1, 2))),
+        ((4, 4, 3), "avg_max", lambda x: x.mean((1, 2)) + x.max((1, 2))),
         (
             (4, 4, 3),
             "gem",
@@ -99,7 +100,7 @@ def test_pooling(output_shape, pooling, pool):
 @pytest.mark.parametrize(
     "output_shape, pooling, message",
     [
-        ((4, 4, 3), "token", "'auto', 'avg', 'max', 'gem'"),
+        ((4, 4, 3), "token", "'auto', 'avg', 'max', 'avg_max', 'gem'"),
         ((16, 3), "gem", "'auto', 'token', 'avg', 'max'"),
         ((48,), "avg", r"\('auto',\)"),
         ((4, 2, 2, 3), "auto", "feature map .batch, h, w, c."),
