@@ -11,8 +11,12 @@ is, not yet decoded.
 """
 
 from keras_hierproxy.datasets.augment.affine import RandomAffine as RandomAffine
+from keras_hierproxy.datasets.augment.elastic import RandomElastic as RandomElastic
 from keras_hierproxy.datasets.augment.keras_cv_crop import KerasCVCrop as KerasCVCrop
 from keras_hierproxy.datasets.augment.keras_layers import KerasLayers as KerasLayers
 from keras_hierproxy.datasets.augment.random_resized_crop import (
     RandomResizedCrop as RandomResizedCrop,
+)
+from keras_hierproxy.datasets.augment.stroke_width import (
+    RandomStrokeWidth as RandomStrokeWidth,
 )
