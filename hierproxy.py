@@ -5,6 +5,7 @@ seconds and settles the backend: here the help comes at once, and `--backend` in
 """
 
 import contextlib
+import datetime
 import enum
 import os
 import pathlib
@@ -294,6 +295,16 @@ def train(
             metavar="PATH=VALUE",
         ),
     ] = None,
+    is_dry_run: Annotated[
+        bool,
+        _option(
+            "Builds the recipe's model with random weights, runs two steps on random "
+            "images, and tells the plan, the memory and the time of an epoch. It needs "
+            "neither the data nor the network.",
+            "--dry-run",
+            panel="Recipe",
+        ),
+    ] = False,
     output: Annotated[
         pathlib.Path | None,
         _option(
@@ -327,8 +338,9 @@ def train(
         hierproxy train --recipe hier_resnet50_cub --root data --set loss.margin=0.2
         hierproxy train --resume --output runs/photos-hpl-0 --epochs 40
     """
-    if changes and recipe is None:
-        raise ValueError("--set changes a recipe. Name one with --recipe.")
+    for option, is_there in (("--set", changes), ("--dry-run", is_dry_run)):
+        if is_there and recipe is None:
+            raise ValueError(f"{option} is for recipes. Name one with --recipe.")
     runs = _import_runs(backend)
     options = [name for name in runs.SETTINGS if name in context.params]
     options.remove("recipe")
@@ -336,6 +348,11 @@ def train(
     if recipe is not None:
         settings = runs.recipe_settings(recipe, changes or [], given)
         name, seed = settings["recipe"]["name"], settings["seed"]
+        if is_dry_run:
+            with console.status("Building the model, running two steps ..."):
+                plan = runs.dry_run(runs.Settings(**settings))
+            _print_plan(plan)
+            return
     else:
         settings = given if resume else {n: context.params[n] for n in options}
         name = f"{pathlib.Path(data).resolve().name.removesuffix('.csv')}-{loss}"
@@ -784,6 +801,69 @@ def _print_metrics(data, columns):
     excluded = first["num_excluded"]
     if excluded:
         console.print(f"{excluded:,} queries are alone in their class and left out.")
+
+
+def _print_plan(plan):
+    """What `--dry-run` found out."""
+    recipe = plan.recipe
+    data, training = recipe.data, recipe.training
+    backbone = recipe.model.backbone
+    table = Table("", "", title=escape(f"{recipe.name}: {recipe.description}"))
+    table.show_header = False
+    weights = f"weights of {backbone.preset}" if backbone.preset else "from scratch"
+    table.add_row("backbone", f"{backbone.architecture}, {weights}")
+    count = plan.embedder.count_params()
+    trained = plan.groups()
+    frozen = count - sum(number for _, number, _ in trained)
+    table.add_row("parameters", f"{count:,}, of which {frozen:,} never train")
+    for name, number, rate in trained:
+        table.add_row(f"  {name}", f"{number:,} at a rate of {rate:g}")
+    schedule = recipe.optimizer.schedule
+    steps = (
+        f", times {schedule.gamma:g} every {schedule.epochs} epochs"
+        if schedule.name == "step"
+        else ""
+    )
+    table.add_row("schedule", f"{schedule.name}{steps}")
+    table.add_section()
+    whose = "" if plan.published else " (of the made-up data)"
+    table.add_row(
+        "training data",
+        f"{data.name}: {plan.images:,} images of {plan.classes:,} classes{whose}",
+    )
+    per_class = data.images_per_class
+    drawn = f", {per_class} of a class" if per_class else ""
+    table.add_row("batch", f"{data.batch_size} images{drawn}, {data.sampler}")
+    table.add_row("steps", f"{plan.steps:,} an epoch, {training.epochs} epochs")
+    table.add_row("precision", training.precision)
+    table.add_section()
+    about = "about" if plan.trial_batch == data.batch_size else "at most about"
+    table.add_row(
+        "memory",
+        f"{about} {plan.memory_of_a_step / 2**30:.1f} GiB, of which weights, gradients "
+        f"and moments {plan.memory_of_weights / 2**30:.1f}",
+    )
+    table.add_row("an epoch", f"{about} {_duration(plan.seconds_per_epoch)}")
+    total = plan.seconds_per_epoch * training.epochs
+    table.add_row("all epochs", f"{about} {_duration(total)}")
+    table.add_row(
+        "embedding",
+        f"{plan.images_per_second:,.0f} images a second, the {plan.test_images:,} of "
+        f"the test in {_duration(plan.seconds_per_test)}",
+    )
+    console.print(table)
+    tried = f"Tried here with random weights and images, {plan.trial_batch} in a step"
+    if plan.trial_batch != data.batch_size:
+        tried += f" instead of {data.batch_size}: times and memory are scaled up"
+    if plan.trial_precision != training.precision:
+        tried += f"; in {plan.trial_precision}, since processors imitate half precision"
+    console.print(f"{tried}.")
+
+
+def _duration(seconds):
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{datetime.timedelta(seconds=round(seconds))} (h:mm:ss)"
 
 
 def _print_reported(reported):

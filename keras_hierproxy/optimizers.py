@@ -77,7 +77,7 @@ def grouped(
     # Exact paths, not callables or patterns, survive saving.
     optimizer_map = {
         path: optimizers[group]
-        for path, group in _group_by_path(model).items()
+        for path, group in group_by_path(model).items()
         if group != "head"
     }
     return keras.optimizers.MultiOptimizer(
@@ -176,7 +176,18 @@ def _learning_rate(rate, schedule, frozen_steps):
     return GroupRate(rate, schedule, frozen_steps)
 
 
-def _group_by_path(model):
+def group_by_path(model):
+    """The group of each variable: `"backbone"`, `"proxies"`, `"latent"` or `"head"`.
+
+    Args:
+        model: as of `grouped`.
+
+    Returns:
+        dict from paths of variables.
+
+    Raises:
+        ValueError: as `grouped`.
+    """
     if not model.built:
         raise ValueError(
             "`grouped` needs a built model, to know its variables. Call "

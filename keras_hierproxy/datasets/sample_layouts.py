@@ -37,7 +37,14 @@ SPECIES = (
     ("Animalia", "Chordata", "Aves", "Passeriformes", "Corvidae", "Pica", "pica"),
     ("Plantae", "Tracheophyta", "Lilio", "Poales", "Poaceae", "Poa", "annua"),
 )
-ALPHABETS = ("Korean", "Latin", "Greek", "Balinese", "Early_Aramaic")
+# Characters of the alphabets in `images_background_small1`.
+ALPHABETS = {
+    "Korean": 40,
+    "Latin": 26,
+    "Greek": 24,
+    "Balinese": 24,
+    "Early_Aramaic": 22,
+}
 CAR_FIELDS = (
     *("relative_im_path", "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"),
     *("class", "test"),
@@ -208,21 +215,19 @@ def write_grocery_store(root, num_classes=6, images_per_class=3, save=save_color
     return folder
 
 
-def write_omniglot(root, num_classes=10, images_per_class=3, alphabets=ALPHABETS):
-    """Omniglot, with its alphabets' characters in equal numbers, of random strokes."""
+def write_omniglot(root, alphabets=tuple(ALPHABETS), images_per_class=20):
+    """Omniglot: alphabets with as many characters as they have, of random strokes."""
     folder = root / "images_background"
     rng = np.random.default_rng(0)
-    for i in range(num_classes):
-        alphabet = alphabets[i % len(alphabets)]
-        number = 1 + i // len(alphabets)
-        for j in range(images_per_class):
+    for alphabet in alphabets:
+        for number in range(1, 1 + ALPHABETS.get(alphabet, 26)):
             path = folder / alphabet / f"character{number:02}"
-            path.mkdir(parents=True, exist_ok=True)
-            picture = Image.new("1", (105, 105), 1)
-            strokes = rng.integers(10, 95, (3, 4)).tolist()
-            for stroke in strokes:
-                ImageDraw.Draw(picture).line(stroke, fill=0, width=3)
-            picture.save(path / f"{i:04}_{j + 1:02}.png")
+            path.mkdir(parents=True)
+            for j in range(images_per_class):
+                picture = Image.new("1", (105, 105), 1)
+                for stroke in rng.integers(10, 95, (3, 4)).tolist():
+                    ImageDraw.Draw(picture).line(stroke, fill=0, width=3)
+                picture.save(path / f"{number:04}_{j + 1:02}.png")
     return folder
 
 

@@ -7,6 +7,7 @@ from keras.config import backend as backend
 
 from keras_hierproxy.runs.compare import compare_runs as compare_runs
 from keras_hierproxy.runs.data import load_data as load_data
+from keras_hierproxy.runs.dry_run import dry_run as dry_run
 from keras_hierproxy.runs.embed import EmbeddingJob as EmbeddingJob
 from keras_hierproxy.runs.embed import prepare_embedding as prepare_embedding
 from keras_hierproxy.runs.embedder import LOSSES as LOSSES
