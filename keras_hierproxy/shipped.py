@@ -26,7 +26,7 @@ def presets():
     path = folder() / REGISTRY
     try:
         return json.loads(path.read_text(encoding="utf-8"))["presets"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"The zoo's list {path} cannot be read ({error}). {_MEND}"
         ) from error

@@ -43,10 +43,11 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         embedding_dim: int, d; 128.
         pooling: `"avg"`, `"max"`, `"avg_max"` (the sum of both, as in the published
             runs of Proxy-Anchor and HIER with ResNet-50) or `"gem"`
-            (`GeneralizedMeanPooling2D`) over a feature map; `"avg"`, `"max"` or `"token"` (the first, which is the class
-            token of ViT, DeiT and DINO) over tokens. By default `"auto"`: `"avg"` for
-            maps and for tokens of keras-hub's backbones without a class token (Swin,
-            ViT with `use_class_token=False`), `"token"` for other tokens.
+            (`GeneralizedMeanPooling2D`) over a feature map; `"avg"`, `"max"` or
+            `"token"` (the first, which is the class token of ViT, DeiT and DINO) over
+            tokens. By default `"auto"`: `"avg"` for maps and for tokens of
+            keras-hub's backbones without a class token (Swin, ViT with
+            `use_class_token=False`), `"token"` for other tokens.
         geometry: `khp.geometry.Sphere()` by default.
         proxies: a `khp.layers.Proxies` or `HierProxies` instead of the default
             `HierProxies(num_classes)`: with a taxonomy, several centers a class, or
@@ -94,6 +95,12 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         name=None,
         **kwargs,
     ):
+        # Keras would pass them over in silence.
+        unknown = sorted(set(kwargs) - {"compile", "trainable"})
+        if unknown:
+            raise TypeError(
+                f"ImageEmbedder() got unexpected arguments: {', '.join(unknown)}."
+            )
         inputs = _images(backbone)
         self.backbone = backbone
         self.preprocessor = preprocessor

@@ -142,14 +142,15 @@ class PresetFiles:
         return f" It was saved with {', '.join(newer)}: upgrade.", major
 
     def _not_downloaded(self, error):
-        known = (
-            "is known to keras-hub" if self.name in BUILTIN_PRESETS else "is a handle"
-        )
+        known = ""
+        check = "Is the handle right, and the model yours to read? "
+        if self.name in BUILTIN_PRESETS:
+            known, check = "is known to keras-hub, but ", ""
         return ConnectionError(
-            f"The preset {self.name!r} {known}, but could not be downloaded "
-            f"({type(error).__name__}: {first_line(error)}). Is this machine online, "
-            "the handle right, and the model yours to read? Shipped with "
-            f"keras_hierproxy, without any download: {_names_shipped()}."
+            f"The preset {self.name!r} {known}could not be downloaded "
+            f"({type(error).__name__}: {first_line(error)}). {check}Is this machine "
+            f"online? Shipped with keras_hierproxy, without any download: "
+            f"{_names_shipped()}."
         )
 
 
@@ -183,8 +184,10 @@ def versions():
 
 
 def first_line(error):
-    """The first line of an error's text, as a part of a sentence."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """The first line of an error's text that tells something, for a sentence."""
+    # Where Keras tells what it was about to do, the reason comes at the end.
+    text = str(error).rpartition("Exception encountered: ")[2].strip()
+    lines = text.splitlines() or [type(error).__name__]
     return lines[0].rstrip(" .")
 
 

@@ -97,9 +97,13 @@ def _whole(task_class, files, saved, load_weights, **kwargs):
     if load_weights:
         _check_head(saved, **kwargs)
     loader = get_preset_loader(files.location)
-    # Wrong arguments say so themselves, in a `ValueError`.
-    with _naming(files, TASK_CONFIG_FILE, but=ValueError if kwargs else ()):
+    try:
         embedder = loader.load_task(task_class, False, False, **kwargs)
+    except Exception:
+        # Where the file is at fault, not the arguments, it fails without them, too.
+        with _naming(files, TASK_CONFIG_FILE):
+            loader.load_task(task_class, False, False)
+        raise
     if load_weights:
         head = files.weights(TASK_WEIGHTS_FILE)
         if head is None:
@@ -232,9 +236,9 @@ def _image_converter(files, loader, backbone_class):
 
 
 def _check_arguments(task_class, kwargs):
-    # What keras-hub passes on to the backbone.
+    # The last two keras-hub passes on to the backbone.
     known = {*inspect.signature(task_class).parameters, "dtype", "image_shape"}
-    unknown = sorted(set(kwargs) - known - {"compile", "trainable"})
+    unknown = sorted(set(kwargs) - known)
     if unknown or "backbone" in kwargs:
         raise ValueError(
             "`from_preset` takes the arguments of the constructor but `backbone`, "
@@ -252,19 +256,11 @@ def _check_head(saved, embedding_dim=None, **_):
 
 
 @contextlib.contextmanager
-def _naming(files, file, but=()):
-    """Turns what goes wrong in reading a file into an error that names it.
-
-    Args:
-        files: `PresetFiles`.
-        file: str, its name.
-        but: class of errors that stand as they are.
-    """
+def _naming(files, file):
+    """Turns what goes wrong in reading a file into an error that names it."""
     try:
         yield
     except (ConnectionError, ImportError):
-        raise
-    except but:
         raise
     except Exception as error:
         raise _unreadable(files, file, first_line(error)) from error
