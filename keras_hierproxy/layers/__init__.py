@@ -1,5 +1,6 @@
 """State: proxies, hierarchies, and what turns features into points."""
 
+from keras_hierproxy.layers.fit_to_ink import FitToInk as FitToInk
 from keras_hierproxy.layers.hier_proxies import HierProxies as HierProxies
 from keras_hierproxy.layers.latent_hierarchy import LatentHierarchy as LatentHierarchy
 from keras_hierproxy.layers.pooling import (
