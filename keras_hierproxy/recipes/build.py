@@ -1,6 +1,7 @@
 """What a recipe describes: batches, embedder, loss, optimizer."""
 
 import contextlib
+import inspect
 import os
 
 import keras
@@ -8,7 +9,7 @@ import keras
 from keras_hierproxy import datasets, losses, optimizers
 from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall, Sphere
-from keras_hierproxy.layers import HierProxies, LatentHierarchy, Proxies
+from keras_hierproxy.layers import FitToInk, HierProxies, LatentHierarchy, Proxies
 from keras_hierproxy.models import ImageEmbedder, conv4
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
 from keras_hierproxy.recipes.table import unknown
@@ -127,8 +128,15 @@ def _embedder(recipe, train, load_weights):
             # Images have the recipe's size already.
             embedder.preprocessor.image_size = None
         return embedder
-    network = _backbone(backbone, train.images.shape[1:])
-    return ImageEmbedder(network, preprocessor=_scaling(backbone), **options)
+    shape = train.images.shape[1:]
+    steps = [_scaling(backbone)]
+    if model.fit_to_ink:
+        steps.insert(0, FitToInk(shape[0]))
+    steps = [step for step in steps if step is not None]
+    preprocessor = keras.layers.Pipeline(steps) if len(steps) > 1 else (*steps, None)[0]
+    return ImageEmbedder(
+        _backbone(backbone, shape), preprocessor=preprocessor, **options
+    )
 
 
 def _backbone(backbone, image_shape):
@@ -147,9 +155,19 @@ def _backbone(backbone, image_shape):
             f"model.backbone.architecture: {backbone.architecture} "
             + unknown(backbone.architecture, ["conv4", *sorted(known)])
         )
+    architecture = known[backbone.architecture]
+    # Others would be swallowed.
+    taken = [
+        name
+        for name, parameter in inspect.signature(architecture).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    for name in backbone.arguments:
+        if name not in taken:
+            raise ValueError(f"model.backbone.arguments.{name}: {unknown(name, taken)}")
     arguments = {"image_shape": tuple(image_shape), **backbone.arguments}
     try:
-        return known[backbone.architecture](**arguments)
+        return architecture(**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"model.backbone.arguments: {error}") from None
 

@@ -95,6 +95,11 @@ def _model(model):
             if name not in _CONV4:
                 path = f"model.backbone.arguments.{name}"
                 yield path, unknown(name, _CONV4)
+    if model.fit_to_ink and backbone.preset is not None:
+        yield (
+            "model.fit_to_ink",
+            "does not go with model.backbone.preset, which prepares images its own way.",
+        )
     for name in ("scale", "offset"):
         if backbone.architecture == "conv4" and getattr(backbone, name) is not None:
             yield f"model.backbone.{name}", "does not go with conv4, which scales."

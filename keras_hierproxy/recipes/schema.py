@@ -78,6 +78,7 @@ class Model(Table):
     """Backbone, pooling, head: the arguments of `khp.models.ImageEmbedder`.
 
     Attributes:
+        fit_to_ink: whether images are cut to their ink, `khp.layers.FitToInk`.
         freeze: parts of the backbone that never train, `frozen` there.
     """
 
@@ -85,6 +86,7 @@ class Model(Table):
     pooling: Literal["auto", "avg", "max", "avg_max", "gem", "token"]
     last_norm: bool
     head_initializer: Literal["glorot_uniform", "he_normal", "orthogonal"]
+    fit_to_ink: bool = False
     freeze: list[Literal["patch_embedding", "batch_norm"]] = []
     backbone: Backbone
     geometry: Geometry

@@ -89,6 +89,13 @@ def test_what_no_recipe_may_say(change, line, tiny_recipe):
         (["model.geometry.curvature=0.1"], "model.geometry.curvature"),
         (['model.geometry.name="poincare_ball"'], "model.geometry.curvature"),
         (['model.backbone.preset="resnet_50_imagenet"'], "model.backbone.preset"),
+        (
+            [
+                "model.fit_to_ink=true",
+                'model.backbone={architecture="ResNetBackbone",preset="resnet_18"}',
+            ],
+            "model.fit_to_ink",
+        ),
         (["model.backbone.arguments.width=3"], "model.backbone.arguments.width"),
         (['model.backbone.architecture="DeiTBackbone"'], "model.backbone.scale"),
         (["model.backbone.scale=[1.0]"], "model.backbone.scale"),
