@@ -20,6 +20,7 @@ from keras_hierproxy.models.batches import (
     is_array_like,
     unchecked,
 )
+from keras_hierproxy.models.export import export
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.ops import num_data_shards
 from keras_hierproxy.optimizers import (
@@ -245,6 +246,66 @@ class Embedder:
         if preprocess and self._preprocess() is not None:
             x = self._preprocess()(x)
         return keras.tree.map_structure(self._points, self.predict_on_batch(x))
+
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=False,
+        input_signature=None,
+        preprocess=True,
+        **kwargs,
+    ):
+        """Exports what `embed` computes, for inference without Keras.
+
+        The file takes raw inputs, images in [0, 255], in batches of any size, and
+        gives float32 points of `geometry`, equal to those of `embed` up to 1e-4. The
+        preprocessor and the projection are part of it; proxies and latent proxies
+        are not. It is exported from the backend of the process:
+
+        | format             | TensorFlow | JAX     | PyTorch |
+        |--------------------|------------|---------|---------|
+        | `"tf_saved_model"` | yes        | yes (1) | no      |
+        | `"onnx"`           | yes        | no      | yes (2) |
+        | `"litert"`         | yes        | no      | no      |
+
+        (1) A preprocessor of keras-hub is not traced: `preprocess=False`.
+        (2) Not with `LayerNormalization` (transformers), not after `quantize`.
+
+        From JAX and PyTorch, all sizes but that of the batch must be known. Where
+        the table says no, save the embedder and export it under TensorFlow: presets
+        and saved models load on every backend. An embedder in half precision is
+        exported as `"tf_saved_model"` only.
+
+        Args:
+            filepath: str or path: a folder for `"tf_saved_model"`, a file that ends
+                in `.tflite` for `"litert"`, a file for `"onnx"`.
+            format: str, `"tf_saved_model"` as in Keras, `"onnx"` (needs the extra
+                `onnx`), or `"litert"`, the former TensorFlow Lite.
+            verbose: bool, whether Keras reports on what it writes.
+            input_signature: list of one `keras.InputSpec`, for other inputs than the
+                network's: raw images of a size that the preprocessor changes, pixels
+                as `"uint8"`, a batch of one size.
+            preprocess: bool, False to leave the preprocessor out.
+            **kwargs: as in `keras.Model.export`: `opset_version` for ONNX,
+                `optimizations` and others for LiteRT.
+
+        Raises:
+            ValueError: before any work, for a format that this backend does not
+                export, and for a preprocessor that cannot be traced.
+            ImportError: if a package is missing that the format needs.
+            RuntimeError: if Keras fails on a layer of this network.
+
+        Example:
+
+        >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=100)
+        >>> embedder.export("embedder.onnx", format="onnx")
+        >>> session = onnxruntime.InferenceSession("embedder.onnx")
+        >>> points = session.run(None, {"inputs": images})[0]
+        """
+        export(
+            self, filepath, format, preprocess, verbose, input_signature, options=kwargs
+        )
 
     def _points(self, outputs):
         if projection_of(self) is None:
