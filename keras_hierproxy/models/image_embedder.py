@@ -155,12 +155,14 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             "head_initializer": keras.initializers.serialize(self.head_initializer),
             "frozen": self.frozen,
             "pretrained": self.pretrained,
+            "head_quantization": self.get_layer("head").quantization_mode,
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         pretrained = config.pop("pretrained")
+        head_quantization = config.pop("head_quantization", None)
         proxies = config["proxies"]
         if isinstance(proxies, dict):
             if proxies["config"]["num_classes"] != config["num_classes"]:
@@ -176,6 +178,8 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             if name not in saved and (layer := getattr(embedder, name)) is not None
         ]
         embedder.pretrained = pretrained
+        if head_quantization is not None:
+            embedder.get_layer("head").quantize(head_quantization)
         return embedder
 
     @classmethod
