@@ -15,7 +15,7 @@ UNFINISHED := $(VENV)/.unfinished
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test bench lint format wheel wheel-check clean
+.PHONY: help demo dev test bench lint format zoo-table wheel wheel-check clean
 
 help:
 	@echo "make demo         train on the embedded glyph set, write runs/demo/"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench        measure against PyTorch Metric Learning"
 	@echo "                  one of them: make bench BENCHMARKS=benchmarks/evaluation.py"
 	@echo "make lint         check style with ruff (make format mends it)"
+	@echo "make zoo-table    write the table of presets in README.md"
 	@echo "make wheel        build dist/*.whl"
 	@echo "make wheel-check  build the wheel and use it from an empty folder"
 	@echo "make clean        remove $(VENV), caches and build results"
@@ -51,6 +52,9 @@ lint: $(DEV)
 format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+zoo-table: $(DEV)
+	$(BIN)/python tools/readme_zoo.py
 
 wheel: $(DEV)
 	rm -rf dist

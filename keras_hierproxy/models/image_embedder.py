@@ -252,6 +252,13 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         )
         presets.save(self, preset_dir, save)
 
+    def save_task_weights(self, filepath):
+        # Keras counts a compiled model's optimizer, whose state is larger than it.
+        skipped = [*self.backbone._flatten_layers()]
+        if getattr(self, "optimizer", None) is not None:
+            skipped.append(self.optimizer)
+        keras.saving.save_weights(self, filepath, objects_to_skip=skipped)
+
     def load_task_weights(self, filepath):
         skipped = [*self.backbone._flatten_layers(), *self.fresh_layers]
         keras.saving.load_weights(self, filepath, objects_to_skip=skipped)

@@ -1,5 +1,6 @@
 """Embedders from presets, folders that keras-hub reads as well."""
 
+import h5py
 import keras
 import keras_hub
 import numpy as np
@@ -105,6 +106,20 @@ def test_an_embedder_without_proxies_gets_some(tmp_path):
     again = ImageEmbedder.from_preset(tmp_path, num_classes=3)
     assert again.proxies.num_classes == 3
     assert_same_embeddings(embedder, again)
+
+
+def test_the_optimizer_stays_behind(tmp_path):
+    embedder = conv4_embedder()
+    embedder.save_to_preset(tmp_path / "before")
+    embedder.compile(loss=khp.losses.ProxyNCALoss(), run_eagerly=tiny.EAGERLY)
+    tiny.fit(embedder, tiny.IMAGES, tiny.IMAGE_LABELS, batch_size=12)
+    embedder.save_to_preset(tmp_path / "after")
+    names = {}
+    for moment in ("before", "after"):
+        with h5py.File(tmp_path / moment / "task.weights.h5") as file:
+            names[moment] = []
+            file.visit(names[moment].append)
+    assert names["after"] == names["before"]
 
 
 def test_a_function_does_not_fit_into_a_preset(tmp_path):
