@@ -133,10 +133,11 @@ class Run:
             return {}
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
+        # Without validation Keras writes columns for one, of NA.
         return {
             name: [float(row[name]) for row in rows]
-            for name in (rows[0] if rows else ())
-            if name != "epoch"
+            for name, first in (rows[0] if rows else {}).items()
+            if name != "epoch" and first != "NA"
         }
 
     def begin(self, data, embedder):

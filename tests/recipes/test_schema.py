@@ -92,7 +92,8 @@ def test_what_no_recipe_may_say(change, line, tiny_recipe):
         (
             [
                 "model.fit_to_ink=true",
-                'model.backbone={architecture="ResNetBackbone",preset="resnet_18"}',
+                'model.backbone.architecture="ResNetBackbone"',
+                'model.backbone.preset="resnet_50_imagenet"',
             ],
             "model.fit_to_ink",
         ),
