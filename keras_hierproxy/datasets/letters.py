@@ -5,7 +5,14 @@ from keras_hierproxy.datasets.joined import joined
 from keras_hierproxy.datasets.omniglot import load_omniglot
 
 
-def load_letters(root, **options):
+def load_letters(
+    root,
+    train_groups=("Korean", "Latin", "Greek"),
+    test_groups=("Balinese", "Early_Aramaic"),
+    validation=0.2,
+    seed=0,
+    skip_bad=False,
+):
     """The glyph set's and Omniglot's letters, to learn to read any handwriting.
 
     Fonts show how characters differ, and drawings how the same one varies from hand to
@@ -14,8 +21,8 @@ def load_letters(root, **options):
 
     Args:
         root: folder with Omniglot's files, as of `load_omniglot`.
-        **options: further arguments of `load_omniglot`, as `train_groups`,
-            `test_groups`; not `image_size`, which is the glyphs', 32.
+        train_groups, test_groups, validation, seed, skip_bad: as of `load_omniglot`,
+            of the drawings. Images have the size of the glyphs', 32 pixels.
 
     Returns:
         `Splits`: training and validation letters of both, and for the test those of
@@ -35,7 +42,9 @@ def load_letters(root, **options):
     """
     from keras_hierproxy.datasets.glyphs import IMAGE_SIZE, load_glyphs
 
-    drawn = load_omniglot(root, image_size=IMAGE_SIZE, **options)
+    drawn = load_omniglot(
+        root, train_groups, test_groups, IMAGE_SIZE, validation, seed, skip_bad
+    )
     printed = load_glyphs()
     train, validation = (
         joined(

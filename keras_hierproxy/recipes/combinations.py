@@ -98,7 +98,7 @@ def _model(model):
     if model.fit_to_ink and backbone.preset is not None:
         yield (
             "model.fit_to_ink",
-            "does not go with model.backbone.preset, which prepares images its own way.",
+            "does not go with model.backbone.preset, which prepares images itself.",
         )
     for name in ("scale", "offset"):
         if backbone.architecture == "conv4" and getattr(backbone, name) is not None:
