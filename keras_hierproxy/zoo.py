@@ -73,6 +73,20 @@ def describe(name):
     )
 
 
+def card(name):
+    """The model card of a preset.
+
+    Args:
+        name: str, of `list_presets()`.
+
+    Returns:
+        str, Markdown, without the lines for Hugging Face that it begins with.
+    """
+    text = (shipped.preset_folder(name) / "README.md").read_text(encoding="utf-8")
+    _, _, body = text.removeprefix("---\n").partition("\n---\n")
+    return body.strip() + "\n"
+
+
 def load_recipe(name):
     """The settings of a training run.
 

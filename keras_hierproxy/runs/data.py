@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 
-from keras_hierproxy import datasets
+from keras_hierproxy import datasets, shipped
 from keras_hierproxy.datasets.csv_file import column_names
 from keras_hierproxy.datasets.directory import names_of_images
 from keras_hierproxy.datasets.image_reader import ImageReader
@@ -27,10 +27,15 @@ def load_data(settings, image_shape=None, **reading):
     Args:
         settings: `Settings`.
         image_shape: `(height, width, channels)`, None where any will do, that a
-            trained model takes. By default the settings decide.
+            trained model takes. By default that of a shipped preset; else the
+            settings decide.
         **reading: for photos, further arguments of `from_directory`, `from_csv` and
             the readers of `datasets.load`.
     """
+    presets = shipped.presets()
+    if image_shape is None and settings.image_size is None:
+        if settings.preset in presets:
+            image_shape = tuple(presets[settings.preset]["image_shape"])
     splits = _load_data(settings, image_shape, **reading)
     if settings.quarter_turns:
         train = with_quarter_turns(splits.train)

@@ -7,6 +7,7 @@ import zipfile
 
 import keras
 
+from keras_hierproxy import shipped
 from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.runs.run import read_record
@@ -18,11 +19,14 @@ _PRETRAINED_SIZE = 224
 def load_embedder(path):
     """The embedder in a run's folder, a `.keras` file or a preset's folder.
 
+    Args:
+        path: of one of these, or else the name of a shipped preset.
+
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is damaged, or another kind of model.
     """
-    path = pathlib.Path(path)
+    path = _place(path)
     try:
         return _load(path)
     except FileNotFoundError:
@@ -49,10 +53,21 @@ def _load(path):
         return model
     if (path / "config.json").exists():
         return ImageEmbedder.from_preset(path, num_classes=None)
+    names = shipped.presets()
     raise FileNotFoundError(
         f"There is no model at {path}: expected a run's folder with model.keras, a "
-        ".keras file, or a preset's folder with config.json."
+        ".keras file, a preset's folder with config.json, or the name of a shipped "
+        f"preset.{shipped.did_you_mean(path.name, names)} Shipped: "
+        f"{', '.join(sorted(names)) or 'none'}."
     )
+
+
+def _place(path):
+    """A path, or the folder of the shipped preset that it is the name of."""
+    path = pathlib.Path(path)
+    if not path.exists() and str(path) in shipped.presets():
+        return shipped.preset_folder(str(path))
+    return path
 
 
 def image_shape_of(embedder, path):
@@ -80,16 +95,14 @@ def image_shape_of(embedder, path):
 
 def model_sha256(path):
     """SHA-256 of a model's file, or of what `sha256sum` says of a preset's files."""
-    path = pathlib.Path(path)
+    path = _place(path)
     if (path / "model.keras").exists():
         path = path / "model.keras"
     if path.is_file():
-        return _sha256(path)
+        return shipped.sha256(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    sums = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+    sums = [
+        f"{shipped.sha256(file)}  {file.relative_to(path).as_posix()}\n"
+        for file in files
+    ]
     return hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _sha256(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
