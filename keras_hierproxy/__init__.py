@@ -33,11 +33,11 @@ __version__ = "0.1.0"
 
 
 def __dir__():
-    return [*globals(), "datasets", "embeddings", "report"]
+    return [*globals(), "datasets", "embeddings", "recipes", "report"]
 
 
 def __getattr__(name):
     # For those who use them; nothing in them is saved in a model.
-    if name in ("datasets", "embeddings", "report"):
+    if name in ("datasets", "embeddings", "recipes", "report"):
         return importlib.import_module(f"keras_hierproxy.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
