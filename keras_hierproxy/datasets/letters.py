@@ -1,8 +1,11 @@
 """Printed and drawn letters together: the glyph set and Omniglot."""
 
+import dataclasses
+
 from keras_hierproxy.datasets.dataset import Splits
 from keras_hierproxy.datasets.joined import joined
 from keras_hierproxy.datasets.omniglot import load_omniglot
+from keras_hierproxy.datasets.turns import with_quarter_turns
 
 
 def load_letters(
@@ -12,6 +15,7 @@ def load_letters(
     validation=0.2,
     seed=0,
     skip_bad=False,
+    quarter_turns=False,
 ):
     """The glyph set's and Omniglot's letters, to learn to read any handwriting.
 
@@ -23,6 +27,9 @@ def load_letters(
         root: folder with Omniglot's files, as of `load_omniglot`.
         train_groups, test_groups, validation, seed, skip_bad: as of `load_omniglot`,
             of the drawings. Images have the size of the glyphs', 32 pixels.
+        quarter_turns: whether drawings for training, turned by 90, 180 and 270
+            degrees, are further classes (`with_quarter_turns`): drawn characters are
+            few. Defaults to `False`.
 
     Returns:
         `Splits`: training and validation letters of both, and for the test those of
@@ -45,6 +52,8 @@ def load_letters(
     drawn = load_omniglot(
         root, train_groups, test_groups, IMAGE_SIZE, validation, seed, skip_bad
     )
+    if quarter_turns:
+        drawn = dataclasses.replace(drawn, train=with_quarter_turns(drawn.train))
     printed = load_glyphs()
     train, validation = (
         joined(

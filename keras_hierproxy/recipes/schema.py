@@ -24,7 +24,7 @@ class Data(Table):
             set has its own validation classes. 0 for none, as in papers.
         train_groups, test_groups, test_split: options of single data sets.
         quarter_turns: whether each training class turned by 90, 180 and 270 degrees
-            is a further class.
+            is a further class; of `letters` each drawn one.
         batch_size, sampler, images_per_class, super_classes, super_level: as in
             `RetrievalDataset.batches`.
         augment: one after another.

@@ -13,6 +13,8 @@ from keras_hierproxy.runs.settings import DATA_SETS
 
 # Data sets with Omniglot's alphabets.
 DRAWINGS = ("omniglot", "letters")
+# Whose reader knows which images to turn.
+_TURNED_BY_READER = ("letters",)
 # The options of single data sets.
 _OPTIONS = {
     "train_groups": DRAWINGS,
@@ -37,7 +39,7 @@ def load_data(settings, image_shape=None, **reading):
         if settings.preset in presets:
             image_shape = tuple(presets[settings.preset]["image_shape"])
     splits = _load_data(settings, image_shape, **reading)
-    if settings.quarter_turns:
+    if settings.quarter_turns and settings.data not in _TURNED_BY_READER:
         train = with_quarter_turns(splits.train)
         splits = dataclasses.replace(splits, train=train)
     return splits
@@ -60,6 +62,7 @@ def _load_data(settings, image_shape, **reading):
     size = _image_size(settings, image_shape)
     if settings.data == "letters":
         _refuse(settings, "image_size")
+        options["quarter_turns"] = settings.quarter_turns
     elif settings.data == "omniglot":
         options["image_size"] = size and size[0]
     else:

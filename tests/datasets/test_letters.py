@@ -54,6 +54,15 @@ def test_both_and_the_test_of_drawings(root):
     np.testing.assert_array_equal(letters.test.images, drawn.test.images)
 
 
+def test_drawings_are_turned(root):
+    plain = load("letters", root, **GROUPS)
+    turned = load("letters", root, quarter_turns=True, **GROUPS)
+    drawn = load_omniglot(root, **GROUPS).train.num_classes
+    assert turned.train.num_classes == plain.train.num_classes + 3 * drawn
+    assert turned.validation.class_names == plain.validation.class_names
+    assert turned.train.class_names[0][-1].endswith(" 270°")
+
+
 def test_a_size_of_ones_own(root):
     with pytest.raises(TypeError, match="image_size"):
         load("letters", root, image_size=28, **GROUPS)
