@@ -11,6 +11,7 @@ import pytest
 import keras_hierproxy as khp
 
 ROOMS = ["embeddings", "geometry", "layers", "losses", "ops", "regularizers", "trees"]
+ROOMS += ["zoo"]
 
 
 def modules():

@@ -82,6 +82,7 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         packed = pathlib.Path(folder, options.name)
         embedder.save_to_preset(packed)
+        forget_the_date(packed / "metadata.json")
         images = reference_images(embedder)
         np.savez_compressed(
             packed / "reference.npz", images=images, embeddings=embedder.embed(images)
@@ -135,6 +136,13 @@ def facts_of(embedder):
         "proxy_parameters": sum(layer.count_params() for layer in proxies),
         "keras_hierproxy": khp.__version__,
     }
+
+
+def forget_the_date(path):
+    """So that the same run packs to the same bytes."""
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    del metadata["date_saved"]
+    path.write_text(json.dumps(metadata, indent=4), encoding="utf-8")
 
 
 def reference_images(embedder):

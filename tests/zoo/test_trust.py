@@ -19,13 +19,6 @@ pytestmark = pytest.mark.host
 ImageEmbedder = khp.models.ImageEmbedder
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("presets") / "saved"
-    conv4_embedder(preprocessor=keras.layers.Rescaling(1.0)).save_to_preset(folder)
-    return folder
-
-
 @pytest.fixture
 def preset(saved, tmp_path):
     """A copy of an embedder's preset, to be spoilt."""
@@ -277,20 +270,7 @@ def test_what_would_be_refused_is_not_saved(tmp_path):
 # The shipped ones
 
 
-@pytest.fixture
-def shipped(saved, tmp_path, monkeypatch):
-    """A zoo with one preset, `hierproxy_tiny`."""
-    zoo = tmp_path / "zoo"
-    folder = zoo / "presets" / "hierproxy_tiny"
-    shutil.copytree(saved, folder)
-    files = {file.name: khp.shipped.sha256(file) for file in folder.iterdir()}
-    registry = {"presets": {"hierproxy_tiny": {"files": files}}}
-    (zoo / "registry.json").write_text(json.dumps(registry))
-    monkeypatch.setattr(khp.shipped, "folder", lambda: zoo)
-    return folder
-
-
-def test_a_shipped_name_comes_first(shipped, tmp_path, monkeypatch):
+def test_a_shipped_name_comes_first(little_zoo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert khp.zoo.list_presets() == ["hierproxy_tiny"]
     conv4_embedder(num_classes=3).save_to_preset("hierproxy_tiny")
@@ -299,24 +279,24 @@ def test_a_shipped_name_comes_first(shipped, tmp_path, monkeypatch):
     assert found == [tiny.NUM_CLASSES, 3, 3]
 
 
-def test_a_shipped_preset_that_was_tampered_with(shipped):
+def test_a_shipped_preset_that_was_tampered_with(little_zoo):
     whole = ImageEmbedder.from_preset("hierproxy_tiny")
-    with h5py.File(shipped / "task.weights.h5", "a") as file:
+    with h5py.File(little_zoo / "task.weights.h5", "a") as file:
         bias = file["layers/dense/vars/1"]
         bias[0] += np.float32(1)
     # By itself it is a preset like others.
-    other = ImageEmbedder.from_preset(shipped)
+    other = ImageEmbedder.from_preset(little_zoo)
     assert (whole.embed(tiny.IMAGES) != other.embed(tiny.IMAGES)).any()
-    refused("hierproxy_tiny", shipped / "task.weights.h5", "SHA-256", "again")
+    refused("hierproxy_tiny", little_zoo / "task.weights.h5", "SHA-256", "again")
 
 
-def test_a_shipped_preset_that_lacks_a_file(shipped):
-    (shipped / "config.json").unlink()
-    refused("hierproxy_tiny", shipped / "config.json", "is missing")
+def test_a_shipped_preset_that_lacks_a_file(little_zoo):
+    (little_zoo / "config.json").unlink()
+    refused("hierproxy_tiny", little_zoo / "config.json", "is missing")
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]"])
-def test_a_damaged_registry(shipped, content):
+def test_a_damaged_registry(little_zoo, content):
     (khp.shipped.folder() / "registry.json").write_text(content)
     with pytest.raises(ValueError, match="registry.json cannot be read"):
         khp.zoo.list_presets()

@@ -1,0 +1,148 @@
+"""The zoo as Python and as a command."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import hierproxy
+import keras_hierproxy as khp
+from tests.command_line import PROJECT
+from tests.photos import write_photos
+from tests.zoo.conftest import FACTS, NAME
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def test_names_and_facts(little_zoo):
+    assert khp.zoo.list_presets() == [NAME]
+    recipes = khp.zoo.list_recipes()
+    assert recipes == sorted(recipes) and "hierproxy_cnn_glyphs" in recipes
+    described = khp.zoo.describe(NAME)
+    assert described.pop("files").keys() >= {"config.json", "task.weights.h5"}
+    assert described == {"name": NAME, "kind": "preset", **FACTS}
+    described = khp.zoo.describe("hier_resnet50_cub")
+    assert described["kind"] == "recipe" and described["data"]["name"] == "cub"
+    assert khp.zoo.load_recipe("hier_resnet50_cub").data.name == "cub"
+    json.dumps(described)
+
+
+def test_a_name_that_there_is_not(little_zoo):
+    message = f"'hierproxy_tinny'. Did you mean '{NAME}'.*Presets: {NAME}. Recipes: h"
+    with pytest.raises(ValueError, match=message):
+        khp.zoo.describe("hierproxy_tinny")
+    with pytest.raises(ValueError, match="Did you mean 'hier_resnet50_cub'"):
+        khp.zoo.describe("hier_resnet50_cup")
+
+
+def test_listing_needs_neither_keras_hub_nor_pydantic():
+    code = (
+        "import sys, keras_hierproxy as khp; khp.zoo.list_presets();"
+        "khp.zoo.list_recipes(); print({'keras_hub', 'pydantic'} & set(sys.modules))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == "set()", found.stderr
+
+
+def test_list(call, little_zoo):
+    code, stdout, _ = call("zoo", "list")
+    assert code == 0
+    cells = [NAME, "HPL", "noise", r"1.23 M", r"2.3 MB", "4,321", "0.123 noise"]
+    assert re.search(" +".join(cells), stdout)
+
+
+def test_list_of_recipes(call, little_zoo):
+    code, stdout, _ = call("zoo", "list", "--recipes")
+    assert code == 0
+    assert re.search(r"hier_deit_small_cub +HIER with .* cub +75.2", stdout)
+    for name in khp.zoo.list_recipes():
+        assert name in stdout
+
+
+def test_show_a_card(call, little_zoo):
+    code, stdout, _ = call("zoo", "show", NAME)
+    assert code == 0
+    # Without the front matter and the signs of Markdown.
+    assert stdout.split() == [NAME, "Reads", "tiny", "images."]
+
+
+def test_show_a_recipe(call, little_zoo):
+    code, stdout, _ = call("zoo", "show", "hier_deit_small_cub")
+    assert code == 0
+    assert "source: Kim et al." in stdout
+    rows = {
+        setting: (value.strip(), origin)
+        for setting, value, origin in re.findall(
+            r"^ *(\S+\.\S+) +(\S.*?) +(ours|source) *$", stdout, re.M
+        )
+    }
+    assert rows["loss.hier.temperature"] == ("0.1", "source")
+    assert rows["data.image_size"] == ("224", "ours")
+    assert rows["model.backbone.preset"][0].startswith('"deit_small_distilled')
+    # What its file does not state is not shown as stated.
+    assert "data.quarter_turns" not in rows
+    assert "Reported: Recall@1 75.2, Recall@2 84.2, Recall@4 90.0 (Kim" in stdout
+
+
+def test_every_setting_of_ours_is_shown_as_ours(call, little_zoo):
+    code, stdout, _ = call("zoo", "show", "hierproxy_cnn_glyphs", "--recipe")
+    assert code == 0
+    origins = re.findall(r"(ours|source) *$", stdout, re.M)
+    assert len(origins) > 20 and set(origins) == {"ours"}
+
+
+def test_show_what_there_is_not(call, little_zoo):
+    code, _, stderr = call("zoo", "show", "hierproxy_tinny")
+    (line,) = stderr.splitlines()
+    assert code == 2 and f"Did you mean '{NAME}'?" in line
+
+
+def test_train_is_that_of_the_presets_recipe(call, little_zoo, monkeypatch):
+    seen = []
+    runs = hierproxy._import_runs(None)
+    monkeypatch.setattr(runs, "recipe_settings", lambda *given: seen.append(given))
+    for command in (
+        ("zoo", "train", NAME),
+        ("zoo", "train", "hierproxy_cnn_glyphs"),
+        ("train", "--recipe", "hierproxy_cnn_glyphs"),
+    ):
+        # Nothing more than this is wanted of it.
+        with pytest.raises(TypeError, match="NoneType"):
+            call(*command, "--set", "loss.margin=0.2", "--seed", 3)
+    assert seen[0] == ("hierproxy_cnn_glyphs", ["loss.margin=0.2"], {"seed": 3})
+    assert seen == [seen[0]] * 3
+
+
+def test_evaluate_and_embed_by_name(call, little_zoo, tmp_path):
+    write_photos(tmp_path / "photos", "abcdef", side=16)
+    code, stdout, _ = call("evaluate", NAME, "--data", "photos")
+    assert code == 0 and "queries" in stdout
+    code, _, _ = call("embed", "photos", NAME, "-o", "stored")
+    assert code == 0
+    model = json.loads((tmp_path / "stored/embeddings.json").read_text())["model"]
+    assert model["path"] == NAME and len(model["sha256"]) == 64
+    code, _, stderr = call("evaluate", "hierproxy_tinny", "--data", "photos")
+    assert code == 2 and f"Did you mean '{NAME}'?" in stderr
+    (little_zoo / "task.weights.h5").write_bytes(b"")
+    code, _, stderr = call("evaluate", NAME, "--data", "photos")
+    assert code == 2 and "SHA-256" in stderr
+
+
+def test_training_reads_images_in_the_presets_size(call, little_zoo, tmp_path):
+    write_photos(tmp_path / "photos", "abcdefghi", images_per_class=3, side=40)
+    options = ("--data", "photos", "--preset", NAME, "--epochs", 1)
+    code, stdout, stderr = call("train", *options, "--batch-size", 9, "-o", "run")
+    assert code == 0, stderr
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["settings"]["preset"] == NAME
+    code, _, stderr = call("train", *options, "--image-size", 24, "-o", "other")
+    assert code == 2 and "expected shape=(None, 16, 16, 3)" in stderr
