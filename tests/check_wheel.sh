@@ -18,6 +18,39 @@ pip() { "$bin/python" -m pip --disable-pip-version-check "$@"; }
 install() { pip install --quiet --constraint "$root/constraints.txt" "$@"; }
 stranger() { env -u KERAS_BACKEND -u PYTHONPATH HOME="$folder/home" "$@"; }
 hierproxy() { stranger "$bin/hierproxy" "$@"; }
+# Each preset's reference embeddings; with a folder to write to also Recall@1 on the
+# test sets that need no files.
+check_presets() {
+  stranger env KERAS_BACKEND="$1" "$bin/python" - "$bin/hierproxy" "${@:2}" <<'PYTHON'
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import keras_hierproxy as khp
+from keras_hierproxy import shipped
+
+hierproxy, *folder = sys.argv[1:]
+for name in khp.zoo.list_presets():
+    reference = np.load(shipped.preset_folder(name) / "reference.npz")
+    embedder = khp.models.ImageEmbedder.from_preset(name)
+    off = np.abs(embedder.embed(reference["images"]) - reference["embeddings"]).max()
+    print(f"{name}: embeddings differ by {off:.1e}")
+    assert off < 1e-4, name
+    for entry in khp.zoo.describe(name)["recall@1"] if folder else ():
+        if "--root" in entry["arguments"]:
+            continue
+        output = Path(folder[0], f"{name}{entry['arguments'].replace(' ', '')}")
+        arguments = [*shlex.split(entry["arguments"]), "--output", str(output)]
+        subprocess.run([hierproxy, "evaluate", name, *arguments], check=True)
+        found = json.loads((output / "metrics.json").read_text())["test"]["recall@1"]
+        print(f"{name} {entry['test_set']}: {found:.4f}, card {entry['value']:.4f}")
+        assert abs(found - entry["value"]) < 0.005, name
+PYTHON
+}
 train_and_evaluate() {
   hierproxy train --data glyphs --epochs 1 --backend "$1" --output "run-$1"
   hierproxy evaluate "run-$1" --backend "$1"
@@ -55,6 +88,11 @@ PYTHON
 cat "$folder/ten_lines.py"
 stranger "$bin/python" "$folder/ten_lines.py"
 
+step "the zoo"
+hierproxy zoo list
+hierproxy zoo list --recipes
+check_presets tensorflow "$folder/evaluated"
+
 step "hierproxy train and evaluate"
 train_and_evaluate tensorflow
 
@@ -69,6 +107,7 @@ step "the same without TensorFlow"
 pip uninstall --quiet --yes tensorflow tensorflow-text
 install jax torch
 for backend in jax torch; do
+  check_presets "$backend"
   train_and_evaluate "$backend"
   hierproxy evaluate run-tensorflow --backend "$backend"
 done
