@@ -1011,23 +1011,23 @@ def _print_plan(plan):
     table.add_row("steps", f"{plan.steps:,} an epoch, {training.epochs} epochs")
     table.add_row("precision", training.precision)
     table.add_section()
-    about = "about" if plan.trial_batch == data.batch_size else "at most about"
+    most = "" if plan.scale == 1 else "at most "
+    of_a_step = f"{most}about {plan.memory_of_a_step / 2**30:.1f} GiB"
+    of_weights = f"{plan.memory_of_weights / 2**30:.1f}"
     table.add_row(
-        "memory",
-        f"{about} {plan.memory_of_a_step / 2**30:.1f} GiB, of which weights, gradients "
-        f"and moments {plan.memory_of_weights / 2**30:.1f}",
+        "memory", f"{of_a_step}, of which weights, gradients and moments {of_weights}"
     )
-    table.add_row("an epoch", f"{about} {_duration(plan.seconds_per_epoch)}")
+    table.add_row("an epoch", f"about {_duration(plan.seconds_per_epoch)}")
     total = plan.seconds_per_epoch * training.epochs
-    table.add_row("all epochs", f"{about} {_duration(total)}")
+    table.add_row("all epochs", f"about {_duration(total)}")
     table.add_row(
         "embedding",
-        f"{plan.images_per_second:,.0f} images a second, the {plan.test_images:,} of "
+        f"{plan.images_per_second:,.1f} images a second, the {plan.test_images:,} of "
         f"the test in {_duration(plan.seconds_per_test)}",
     )
     console.print(table)
     tried = f"Tried here with random weights and images, {plan.trial_batch} in a step"
-    if plan.trial_batch != data.batch_size:
+    if plan.scale != 1:
         tried += f" instead of {data.batch_size}: times and memory are scaled up"
     if plan.trial_precision != training.precision:
         tried += f"; in {plan.trial_precision}, since processors imitate half precision"

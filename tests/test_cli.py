@@ -430,6 +430,8 @@ def test_options_are_those_of_a_run():
     train = get_command(hierproxy.app).commands["train"]
     defaults = {option.name: option.default for option in train.params}
     settings = vars(runs.Settings())
+    # What only recipes say.
+    assert [settings.pop(name) for name in ("validation", "quarter_turns")] == [None, 0]
     assert {name: defaults[name] for name in settings} == settings
     assert [loss.value for loss in hierproxy.Loss] == list(runs.LOSSES)
 

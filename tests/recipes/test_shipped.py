@@ -1,9 +1,11 @@
 """The recipes in `zoo/recipes`."""
 
 import keras_hub
+import numpy as np
 import pytest
 
 from keras_hierproxy import recipes, zoo
+from keras_hierproxy.datasets import RetrievalDataset
 
 pytestmark = pytest.mark.host
 
@@ -120,6 +122,35 @@ def test_its_preset_is_one_of_keras_hub(name):
         return
     presets = getattr(keras_hub.models, backbone.architecture).presets
     assert backbone.preset in presets
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hier_resnet50_cub",
+        "hier_deit_small_sop",
+        "hier_dino_small_cub",
+        "hier_vit_small_cub",
+        "so_deit_small_cub",
+        "hpl_resnet50_in_shop",
+        "proxy_anchor_resnet50_cub",
+    ],
+)
+def test_it_is_built_at_a_fraction_of_its_depth(name):
+    backbone = recipes.load(name).model.backbone
+    shallow = "num_layers=1"
+    if backbone.architecture == "ResNetBackbone":
+        shallow = "stackwise_num_blocks=[1,1,1,1]"
+    recipe = recipes.load(name, [f"model.backbone.arguments.{shallow}"])
+    images = np.broadcast_to(np.uint8(0), (400, 224, 224, 3))
+    labels = np.arange(400)[:, None] // [2, 40, 100]
+    train = RetrievalDataset(images, labels)
+    steps = len(recipes.batches(recipe, train, seed=0))
+    embedder = recipes.build_embedder(recipe, train, 0, steps, load_weights=False)
+    assert embedder.output_shape == (None, recipe.model.embedding_dim)
+    frozen = [layer for layer in embedder.backbone._flatten_layers() if layer.weights]
+    frozen = [layer for layer in frozen if not layer.trainable]
+    assert bool(frozen) == bool(recipe.model.freeze)
 
 
 @pytest.mark.parametrize(
