@@ -6,6 +6,7 @@ import tomllib
 
 import pydantic
 
+from keras_hierproxy import shipped
 from keras_hierproxy.recipes import paths
 from keras_hierproxy.recipes.combinations import conflicts
 from keras_hierproxy.recipes.schema import Recipe
@@ -14,9 +15,7 @@ from keras_hierproxy.recipes.wording import in_words
 
 def folder():
     """Where the recipes are that this package ships."""
-    package = pathlib.Path(__file__).resolve().parents[1]
-    installed = package / "_zoo" / "recipes"
-    return installed if installed.is_dir() else package.parent / "zoo" / "recipes"
+    return shipped.folder() / "recipes"
 
 
 def names():
