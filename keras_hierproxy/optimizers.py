@@ -1,6 +1,8 @@
 """One learning rate for each part of a metric-learning model."""
 
+import collections
 import functools
+import re
 
 import keras
 import numpy as np
@@ -132,6 +134,42 @@ def for_any_backend(config):
     if str(config.get("module")).startswith("keras.src.backend.torch.optimizers."):
         config |= {"module": "keras.optimizers", "registered_name": None}
     return config
+
+
+def renumber(config, saved, here):
+    """A saved configuration with the paths that variables have in a loaded model.
+
+    Layers that were made without a name, as some within layers of keras-cv, get
+    another number with each model.
+
+    Args:
+        config: of an optimizer.
+        saved: paths of the saved model's variables.
+        here: those of the loaded one's.
+    """
+    gone = _by_unnumbered([path for path in saved if path not in here])
+    come = _by_unnumbered([path for path in here if path not in saved])
+    new = {
+        old: path
+        for name in gone.keys() & come.keys()
+        for old, path in zip(gone[name], come[name], strict=False)
+    }
+    return _with_keys(config, new)
+
+
+def _by_unnumbered(paths):
+    groups = collections.defaultdict(list)
+    for path in paths:
+        groups[re.sub(r"_\d+(?=/)", "", path)].append(path)
+    return groups
+
+
+def _with_keys(config, new):
+    if isinstance(config, (list, tuple)):
+        return [_with_keys(each, new) for each in config]
+    if not isinstance(config, dict):
+        return config
+    return {new.get(key, key): _with_keys(value, new) for key, value in config.items()}
 
 
 def default_optimizer(model, pretrained):

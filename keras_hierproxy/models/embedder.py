@@ -27,6 +27,7 @@ from keras_hierproxy.optimizers import (
     default_optimizer,
     for_any_backend,
     load_whatever_the_padding,
+    renumber,
 )
 
 
@@ -113,9 +114,14 @@ class Embedder:
     def get_compile_config(self):
         if not self.compiled:
             return None
-        return for_any_backend(self._compile_config.serialize())
+        config = for_any_backend(self._compile_config.serialize())
+        return {**config, "weight_paths": [weight.path for weight in self.weights]}
 
     def compile_from_config(self, config):
+        config = dict(config)
+        saved = config.pop("weight_paths", ())
+        here = [weight.path for weight in self.weights]
+        config["optimizer"] = renumber(config["optimizer"], saved, here)
         self.compile(**keras.saving.deserialize_keras_object(config))
         # Without variables the optimizer's saved state would be dropped.
         if self.optimizer is not None and self.built:

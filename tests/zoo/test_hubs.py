@@ -393,3 +393,30 @@ def test_the_command_says_it_in_one_line(call, monkeypatch, tmp_path):
     code, _, stderr = call("train", *options, "--preset", DEIT)
     (line,) = stderr.splitlines()
     assert code == 2 and line.startswith(f"Error: The preset '{DEIT}' is known")
+
+
+def test_a_backbone_whose_layers_are_numbered_goes_on_training(tmp_path):
+    """keras-cv leaves some without a name; the rates are the groups' all the same."""
+    embedder = ImageEmbedder(keras_cv_mobilenet(32), num_classes=4, embedding_dim=8)
+    optimizer = khp.optimizers.grouped(embedder, backbone=1e-3, head=1e-4)
+    embedder.compile(optimizer, khp.losses.ProxyNCALoss(), run_eagerly=tiny.EAGERLY)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), "uint8")
+    tiny.fit(embedder, images, np.arange(4), batch_size=4)
+    embedder.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    paths = [{weight.path for weight in m.weights} for m in (embedder, again)]
+    assert paths[0] != paths[1], "else there is nothing to see here"
+    rates = [
+        [
+            float(m.optimizer._optimizer_map(v).learning_rate)
+            for v in m.trainable_variables
+        ]
+        for m in (embedder, again)
+    ]
+    assert rates[0] == rates[1] and len(set(rates[0])) == 3
+    moments = [
+        [keras.ops.convert_to_numpy(v) for v in m.optimizer.variables]
+        for m in (embedder, again)
+    ]
+    for here, there in zip(*moments, strict=True):
+        np.testing.assert_array_equal(here, there)
