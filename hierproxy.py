@@ -849,7 +849,7 @@ def _print_presets(zoo):
     """A row for each preset; test sets stand below one another."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("preset", no_wrap=True)
-    for header in ("method", "trained on"):
+    for header in ("method", "data"):
         table.add_column(header, min_width=6)
     for header in ("params", "size", "images/s"):
         table.add_column(header, justify="right", no_wrap=True)
