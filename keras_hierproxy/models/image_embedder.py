@@ -139,6 +139,23 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         kwargs.setdefault("compile", False)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
 
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """Quantizes the network's weights, as `keras.Model.quantize`.
+
+        The preprocessor and the proxies are left as they are. With `"int8"`, the
+        weights of dense layers and of attention become a quarter of their size;
+        what is saved afterwards is loaded as it is.
+
+        Args:
+            mode, config, filters: as in Keras.
+        """
+        # Keras would refuse a preprocessor, parts of which may not be built.
+        network = keras.Model(self.input, self.output)
+        network.quantize(mode, config=config, filters=filters, **kwargs)
+        # As Keras does: they were traced with the old weights.
+        self.train_function = self.test_function = self.predict_function = None
+        self._post_quantize(mode)
+
     def _preprocess(self):
         return self.preprocessor
 
