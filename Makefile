@@ -4,8 +4,8 @@ VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 ARGS ?=
 # Each benchmark is a script; side_by_side.py is what they import, and latent_tree.py
-# measures what is learned, not how fast.
-BENCHMARKS ?= $(filter-out %/side_by_side.py %/latent_tree.py %/grocery_store.py,$(wildcard benchmarks/*.py))
+# measures what is learned, not how fast; quantization.py wants a model.
+BENCHMARKS ?= $(filter-out %/side_by_side.py %/latent_tree.py %/grocery_store.py %/quantization.py,$(wildcard benchmarks/*.py))
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-tensorflow
