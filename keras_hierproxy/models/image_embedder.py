@@ -30,9 +30,9 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             `(batch, c)`: `khp.models.conv4()`, those of `keras.applications`, of
             keras-cv (its ResNet, MobileNetV3, DenseNet, CSPDarkNet, VGG16,
             EfficientNetLite, V1 and V2, YOLOV8 and, with a fixed `input_shape`,
-            ViTDet; on Keras 3.15 its ResNetV2 cannot be built, and its MiT not on
-            every backend). Of a pyramid with names for its stages, such as
-            keras-hub's HGNetV2, the last stage is taken.
+            ViTDet and MiT; its ResNetV2 cannot be built on Keras 3.15). Of a pyramid
+            with names for its stages, such as keras-hub's HGNetV2, the last stage is
+            taken.
         num_classes: int, classes to train on; None for an embedder without proxies,
             which embeds and trains with losses over pairs.
         preprocessor: layer or function of a batch of images, applied before the
