@@ -290,8 +290,8 @@ class Embedder:
                 `onnx`), or `"litert"`, the former TensorFlow Lite.
             verbose: bool, whether Keras reports on what it writes.
             input_signature: list of one `keras.InputSpec`, for other inputs than the
-                network's: raw images of a size that the preprocessor changes, pixels
-                as `"uint8"`, a batch of one size.
+                network's: raw images of a size that the preprocessor changes (None
+                for any, from TensorFlow), pixels as `"uint8"`, a batch of one size.
             preprocess: bool, False to leave the preprocessor out.
             **kwargs: as in `keras.Model.export`: `opset_version` for ONNX,
                 `optimizations` and others for LiteRT.
