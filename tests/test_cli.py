@@ -421,7 +421,9 @@ def test_what_has_no_tree_is_refused(refused, trained, photos):
 
 @once
 def test_another_backend_in_the_same_process_is_refused(refused):
-    other = next(name for name in hierproxy.Backend if name != keras.config.backend())
+    other = next(
+        name for name in hierproxy.options.Backend if name != keras.config.backend()
+    )
     assert f"--backend {other} comes too late" in refused("train", "--backend", other)
 
 
@@ -433,7 +435,7 @@ def test_options_are_those_of_a_run():
     # What only recipes say.
     assert [settings.pop(name) for name in ("validation", "quarter_turns")] == [None, 0]
     assert {name: defaults[name] for name in settings} == settings
-    assert [loss.value for loss in hierproxy.Loss] == list(runs.LOSSES)
+    assert [loss.value for loss in hierproxy.options.Loss] == list(runs.LOSSES)
 
 
 @once

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import hierproxy
 import keras_hierproxy as khp
+from hierproxy import start
 from tests.command_line import PROJECT
 from tests.photos import write_photos
 from tests.zoo.conftest import FACTS, NAME
@@ -108,7 +108,7 @@ def test_show_what_there_is_not(call, little_zoo):
 
 def test_train_is_that_of_the_presets_recipe(call, little_zoo, monkeypatch):
     seen = []
-    runs = hierproxy._import_runs(None)
+    runs = start.import_runs(None)
     monkeypatch.setattr(runs, "recipe_settings", lambda *given: seen.append(given))
     for command in (
         ("zoo", "train", NAME),

@@ -1,0 +1,5 @@
+"""`python -m hierproxy`."""
+
+from hierproxy import main
+
+main()

@@ -1,0 +1,115 @@
+"""`hierproxy embed`."""
+
+import pathlib
+import time
+from typing import Annotated
+
+import typer
+
+from hierproxy.application import app, console
+from hierproxy.options import (
+    BackendOption,
+    DType,
+    Root,
+    SkipBad,
+    Split,
+    TestGroups,
+    TestSplit,
+    TrainGroups,
+    data_options,
+    option,
+)
+from hierproxy.start import import_runs
+
+
+@app.command()
+def embed(
+    context: typer.Context,
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of images, with a folder a class or without classes; a "
+            "`.csv` file or a name as in `train --data`."
+        ),
+    ],
+    model: Annotated[
+        pathlib.Path,
+        typer.Argument(
+            help="Folder of a run, a `.keras` file, a preset's folder or the name of a "
+            "shipped preset."
+        ),
+    ],
+    output: Annotated[
+        pathlib.Path,
+        option("The folder to write to.", "--output", "-o", metavar="FOLDER"),
+    ],
+    root: Root = None,
+    train_groups: TrainGroups = None,
+    test_groups: TestGroups = None,
+    test_split: TestSplit = None,
+    split: Annotated[
+        Split | None,
+        option(
+            "`test`, `validation` or `train`, or `all` of a folder or a CSV file. By "
+            "default `all` of a folder, and of a CSV file without a column `split`; "
+            "else `test`.",
+            panel="Data",
+            metavar="NAME",
+        ),
+    ] = None,
+    skip_bad: SkipBad = False,
+    dtype: Annotated[
+        DType,
+        option(
+            "`float32`, or `float16`: half the size, and coordinates rounded to 11 "
+            "bits.",
+            metavar="NAME",
+        ),
+    ] = "float32",
+    batch_size: Annotated[
+        int, option("Images that are embedded at a time.", metavar="N", min=1)
+    ] = 128,
+    backend: BackendOption = None,
+):
+    """Embeds images by a trained model into a folder of plain files.
+
+    `embeddings.npy` holds the embeddings, `items.csv` path and labels of each,
+    `embeddings.json` what they are. Read them with `khp.embeddings.load`, NumPy,
+    pandas. Images are read while the model works, and memory does not grow with their
+    number. After **Ctrl-C**, a crash or a full disk the same command goes on where it
+    stopped, to the same result.
+
+    Examples:
+
+        hierproxy embed photos/ runs/photos-hpl-0 -o gallery
+        hierproxy embed glyphs runs/glyphs-hpl-0 --split test -o glyphs-test
+    """
+    runs = import_runs(backend)
+    changes = data_options(context)
+    with console.status("Reading ..."):
+        job = runs.prepare_embedding(
+            data, model, output, changes, split and str(split), str(dtype), batch_size
+        )
+    total, before = len(job.data.images), job.writer.position
+    if before:
+        console.print(f"Going on after {before:,} of {total:,} images.")
+    start = time.monotonic()
+    with runs.ImageBar(console, total, before) as bar:
+        finished = job.run(bar.advance)
+    if not finished:
+        console.print(
+            f"Stopped after {job.writer.position:,} of {total:,} images. The same "
+            "command goes on from there."
+        )
+        raise typer.Exit(130)
+    seconds = time.monotonic() - start
+    rate = (total - before) / seconds
+    console.print(
+        f"{job.writer.num_rows:,} embeddings in {seconds:,.0f} s, {rate:,.0f} images a "
+        "second. They are in"
+    )
+    console.print(str(output), markup=False, soft_wrap=True)
+    if job.writer.skipped:
+        console.print(
+            f"Images left out, named in embeddings.json: {len(job.writer.skipped):,}"
+        )

@@ -1,0 +1,39 @@
+"""Importing Keras: late, quietly, and with the backend that was asked for."""
+
+import contextlib
+import os
+
+from hierproxy.application import console
+
+
+def import_runs(backend):
+    """Imports what needs Keras, which reads the backend at that moment."""
+    if backend is not None:
+        os.environ["KERAS_BACKEND"] = backend
+    with console.status("Starting Keras ..."), _quiet_stderr():
+        from keras_hierproxy import runs
+    if backend not in (None, runs.backend()):
+        raise ValueError(
+            f"--backend {backend} comes too late: in this process Keras already runs "
+            f"on {runs.backend()}."
+        )
+    return runs
+
+
+def import_zoo():
+    with console.status("Starting Keras ..."), _quiet_stderr():
+        from keras_hierproxy import zoo
+    return zoo
+
+
+@contextlib.contextmanager
+def _quiet_stderr():
+    """Swallows what C++ libraries write, as TensorFlow does when it is imported."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)

@@ -1,0 +1,71 @@
+"""Tables of numbers that several commands print."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from hierproxy.application import console
+
+# Metrics of a level of the labels, and of all levels together.
+_OF_A_LEVEL = ("recall", "precision", "r_precision", "map", "mrr", "nmi", "ami")
+_GRADED = ("ndcg", "asi", "h_ap")
+
+
+def print_splits(splits):
+    table = Table("split")
+    for header in ("images", *splits.train.level_names):
+        table.add_column(header, justify="right")
+    for name in ("train", "validation", "test"):
+        part = getattr(splits, name)
+        if part is None:
+            continue
+        counts = [f"{len(names):,}" for names in part.class_names]
+        table.add_row(name, f"{len(part):,}", *counts)
+    console.print(table)
+
+
+def print_metrics(data, columns):
+    """A row for each level and metric, a column for each `(results, intervals)`."""
+    first, _ = next(iter(columns.values()))
+    table = Table("level", "metric", title=f"{first['num_queries']:,} queries")
+    for title in columns:
+        table.add_column(title, no_wrap=True)
+    for level, metrics in by_level(data.level_names, first).items():
+        for i, (metric, name) in enumerate(metrics.items()):
+            values = [
+                _with_interval(results[name], intervals.get(name))
+                for results, intervals in columns.values()
+            ]
+            table.add_row("" if i else escape(level), metric, *values)
+        table.add_section()
+    console.print(table)
+    excluded = first["num_excluded"]
+    if excluded:
+        console.print(f"{excluded:,} queries are alone in their class and left out.")
+
+
+def by_level(level_names, names):
+    """Of each level its metrics: their names without the level to those with it."""
+    levels = {}
+    for level, title in enumerate((*level_names, "all levels")):
+        prefix = f"level{level}_" if 0 < level < len(level_names) else ""
+        known = _GRADED if level == len(level_names) else _OF_A_LEVEL
+        levels[title] = {
+            name.removeprefix(prefix): name
+            for name in names
+            if name.startswith(prefix)
+            and name.removeprefix(prefix).partition("@")[0] in known
+        }
+        # The same number as Recall@1.
+        if "recall@1" in levels[title]:
+            levels[title].pop("precision@1", None)
+    return levels
+
+
+def _with_interval(value, interval):
+    # Of no query there is no mean: NaN, or in JSON null.
+    if value is None or value != value:
+        return "none"
+    if interval is None:
+        return f"{value:.3f}"
+    low, high = interval
+    return f"{value:.3f}  ({low:.3f} to {high:.3f})"

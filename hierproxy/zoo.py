@@ -1,0 +1,174 @@
+"""`hierproxy zoo list`, `show` and `train`."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.table import Table
+from typer.main import get_command
+
+from hierproxy.application import app, console, zoo_app
+from hierproxy.options import BackendOption, option
+from hierproxy.start import import_runs, import_zoo
+
+
+@zoo_app.command("list")
+def zoo_list(
+    recipes: Annotated[
+        bool, option("Recipes instead of presets.", "--recipes")
+    ] = False,
+):
+    """Lists the shipped presets, or recipes.
+
+    Presets are trained embedders: names for `hierproxy evaluate`, `hierproxy embed`,
+    `hierproxy train --preset` and, in Python, `ImageEmbedder.from_preset`. Recipes are
+    training runs that state every setting, for `hierproxy zoo train`.
+
+    Examples:
+
+        hierproxy zoo list
+        hierproxy zoo list --recipes
+    """
+    zoo = import_zoo()
+    if recipes:
+        _print_recipes(zoo)
+    else:
+        _print_presets(zoo)
+
+
+@zoo_app.command("show")
+def zoo_show(
+    name: Annotated[str, typer.Argument(help="Of a preset or a recipe.")],
+    recipe: Annotated[
+        bool,
+        option("The recipe, where a preset has the same name.", "--recipe"),
+    ] = False,
+):
+    """Shows a preset's card, or a recipe's settings with their sources.
+
+    Examples:
+
+        hierproxy zoo show hierproxy_cnn_glyphs
+        hierproxy zoo show hierproxy_cnn_glyphs --recipe
+        hierproxy zoo show hier_resnet50_cub
+    """
+    zoo = import_zoo()
+    if not recipe and zoo.describe(name)["kind"] == "preset":
+        console.print(Markdown(zoo.card(name)))
+    else:
+        _print_settings(zoo.load_recipe(name).model_dump(exclude_unset=True))
+
+
+@zoo_app.command(
+    "train",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def zoo_train(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of a preset or a recipe.")],
+    backend: BackendOption = None,
+):
+    """Trains a preset anew, or what a recipe says: `train --recipe`.
+
+    Options are those of `hierproxy train`, such as --root, --seed, --set, --dry-run
+    and --output.
+
+    Examples:
+
+        hierproxy zoo train hierproxy_cnn_glyphs --seed 1
+        hierproxy zoo train hier_resnet50_cub --root data/ --dry-run
+    """
+    import_runs(backend)
+    known = import_zoo().describe(name)
+    recipe = known["recipe"] if known["kind"] == "preset" else name
+    arguments = ["--recipe", recipe, *context.args]
+    get_command(app).commands["train"].main(
+        arguments, prog_name="hierproxy zoo train", standalone_mode=False
+    )
+
+
+def _print_presets(zoo):
+    """A row for each preset; test sets stand below one another."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("preset", no_wrap=True)
+    for header in ("method", "data"):
+        table.add_column(header, min_width=6)
+    for header in ("params", "size", "images/s"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("Recall@1", min_width=8)
+    for name in zoo.list_presets():
+        known = zoo.describe(name)
+        recall = [
+            f"{entry['value']:.3f} {entry['test_set']}" for entry in known["recall@1"]
+        ]
+        cells = (
+            name,
+            known["method"],
+            known["data"],
+            f"{known['parameters'] / 1e6:.2f} M",
+            f"{known['size'] / 1e6:.1f} MB",
+            f"{known['images_per_second']['value']:,}",
+            "\n".join(recall),
+        )
+        table.add_row(*map(escape, cells))
+    console.print(table if table.row_count else "No presets are shipped.")
+
+
+def _print_recipes(zoo):
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    for header in ("description", "data"):
+        table.add_column(header, overflow="fold")
+    table.add_column("reported Recall@1", justify="right")
+    for name in zoo.list_recipes():
+        recipe = zoo.load_recipe(name)
+        reported = ""
+        if recipe.reported is not None and 1 in recipe.reported.k:
+            recall = recipe.reported.recall[recipe.reported.k.index(1)]
+            reported = f"{recall:.1f}"
+        cells = (name, recipe.description, recipe.data.name, reported)
+        table.add_row(*map(escape, cells))
+    console.print(table if table.row_count else "No recipes are shipped.")
+
+
+def _print_settings(recipe):
+    """A row for each setting of a recipe, and where it comes from."""
+    title = f"{recipe['name']}: {recipe['description']}\nsource: {recipe['source']}"
+    table = Table(title=escape(title), box=box.SIMPLE, pad_edge=False)
+    for header in ("setting", "value", "from"):
+        table.add_column(header, overflow="fold")
+    told = ("name", "description", "source", "ours", "reported")
+    rest = {name: value for name, value in recipe.items() if name not in told}
+    for paths, value in _settings(rest):
+        ours = any(
+            f"{path}.".startswith(f"{o}.") for path in paths for o in recipe["ours"]
+        )
+        origin = "ours" if ours else "source"
+        table.add_row(escape(paths[0]), escape(json.dumps(value)), origin)
+    console.print(table)
+    if "reported" in recipe:
+        reported = recipe["reported"]
+        recall = zip(reported["k"], reported["recall"], strict=True)
+        values = ", ".join(f"Recall@{k} {value}" for k, value in recall)
+        console.print(escape(f"Reported: {values} ({reported['source']})."))
+
+
+def _settings(table, *paths):
+    """The settings of a recipe: `(paths, value)`, all paths that --set knows of it.
+
+    In a list of tables, such as that of the losses, a step is the name of one; the
+    first can do without.
+    """
+    for name, value in table.items():
+        steps = [[*path, name] for path in paths or [()]]
+        if isinstance(value, dict):
+            yield from _settings(value, *steps)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, each in enumerate(value):
+                named = [[*step, each["name"]] for step in steps]
+                yield from _settings(each, *named, *([] if number else steps))
+        else:
+            yield [".".join(step) for step in steps], value
