@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import os
 import shutil
 import signal
 
@@ -98,7 +97,8 @@ class At(keras.callbacks.Callback):
 
 
 def ctrl_c():
-    os.kill(os.getpid(), signal.SIGINT)
+    # To this thread: at a process two of them may arrive as one.
+    signal.raise_signal(signal.SIGINT)
 
 
 class Killed(Exception):
