@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from keras_hierproxy.datasets.dataset import Splits
-from keras_hierproxy.datasets.joined import joined
+import numpy as np
+
+from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
 from keras_hierproxy.datasets.omniglot import load_omniglot
 from keras_hierproxy.datasets.turns import with_quarter_turns
 
@@ -56,7 +57,7 @@ def load_letters(
         drawn = dataclasses.replace(drawn, train=with_quarter_turns(drawn.train))
     printed = load_glyphs()
     train, validation = (
-        joined(
+        _joined(
             [getattr(printed, part), getattr(drawn, part)],
             levels=[(0, 2), (0, 1)],
             level_names=("character", "script"),
@@ -65,3 +66,29 @@ def load_letters(
         for part in ("train", "validation")
     )
     return Splits(train, validation, drawn.test)
+
+
+def _joined(parts, levels, level_names, name):
+    """The images of several data sets, which share no class of any level.
+
+    Args:
+        parts: `RetrievalDataset`s with arrays of images of one shape.
+        levels: of each part its levels to keep, finest first.
+        level_names: what to call them.
+        name: of the new data set.
+
+    Returns:
+        A `RetrievalDataset`.
+    """
+    labels, names = [], [[] for _ in level_names]
+    for part, kept in zip(parts, levels, strict=True):
+        labels.append(part.labels[:, kept] + [len(known) for known in names])
+        for known, level in zip(names, kept, strict=True):
+            known += part.class_names[level]
+    return RetrievalDataset(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate(labels),
+        class_names=names,
+        level_names=level_names,
+        name=name,
+    )

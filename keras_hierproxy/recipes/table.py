@@ -29,6 +29,10 @@ class Table(pydantic.BaseModel):
 
 def unknown(name, known):
     """What to say of a name that is not among the known ones."""
+    return f"is unknown.{nearest(name, known)} There is: {', '.join(known)}."
+
+
+def nearest(name, known):
+    """A sentence, with a space before it, that names the nearest spelling; or ''."""
     close = difflib.get_close_matches(str(name), known, 1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return f"is unknown.{hint} There is: {', '.join(known)}."
+    return f" Did you mean {close[0]}?" if close else ""

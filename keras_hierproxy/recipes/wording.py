@@ -1,9 +1,9 @@
 """pydantic's errors in plain words."""
 
-import difflib
 import json
 
 from keras_hierproxy.recipes import paths
+from keras_hierproxy.recipes.table import nearest
 
 _WORDS = {
     "missing": "is missing.",
@@ -63,9 +63,7 @@ _NOTHING = object()
 
 def _choice(choices, received):
     choices = [choice.strip("'") for choice in choices]
-    close = difflib.get_close_matches(str(received), choices, 1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return f"must be one of {', '.join(choices)}.{hint}"
+    return f"must be one of {', '.join(choices)}.{nearest(received, choices)}"
 
 
 def _as_toml(value):

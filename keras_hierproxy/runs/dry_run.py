@@ -21,7 +21,7 @@ from keras_hierproxy.datasets.cub import COUNTS as CUB
 from keras_hierproxy.datasets.in_shop import COUNTS as IN_SHOP
 from keras_hierproxy.datasets.inaturalist import COUNTS as INATURALIST
 from keras_hierproxy.datasets.sop import COUNTS as SOP
-from keras_hierproxy.runs.data import load_data
+from keras_hierproxy.runs.data import DRAWINGS, load_data
 from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.settings import DATA_SETS
 
@@ -42,7 +42,6 @@ _PUBLISHED = {
         ("inaturalist", INATURALIST),
     )
 } | {"grocery_store": (2640, 81, 2485)}
-_DRAWN = ("omniglot", "letters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +199,7 @@ def _made_up(settings, trial, folder):
     data = trial.data
     if data.name == "glyphs":
         return settings  # rendered, not read
-    if data.name in _DRAWN:
+    if data.name in DRAWINGS:
         groups = [*(data.train_groups or ()), *(data.test_groups or ())]
         options = {"alphabets": tuple(groups)} if groups else {}
         sample_layouts.write_omniglot(folder, **options)

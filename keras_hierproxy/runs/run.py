@@ -23,6 +23,7 @@ import keras
 
 from keras_hierproxy import datasets, pictures, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
+from keras_hierproxy.runs.data import DRAWINGS
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
 from keras_hierproxy.runs.scoring import score, usual_ks, write_json
@@ -34,7 +35,7 @@ _PARTS = ("train", "validation", "test")
 _IMAGES_PER_CLASS = {"multi-similarity": 4, "sup-con": 4, "triplet": 4}
 _IMAGES_PER_CLASS |= {"hier": 2, "hpl-hier": 2, "hyp": 2}
 # Data sets of letters, whose sides and borders mean something; others are of photos.
-_DRAWN = ("glyphs", "omniglot", "letters")
+_DRAWN = ("glyphs", *DRAWINGS)
 _AUGMENT = {
     "affine": datasets.RandomAffine,
     "crop": datasets.RandomResizedCrop,

@@ -4,18 +4,8 @@ import dataclasses
 import os
 
 from keras_hierproxy import recipes
+from keras_hierproxy.datasets import NAMES as DATA_SETS
 
-DATA_SETS = (
-    "glyphs",
-    "omniglot",
-    "letters",
-    "grocery_store",
-    "cub",
-    "cars",
-    "sop",
-    "in_shop",
-    "inaturalist",
-)
 # Losses with HIER beside them.
 WITH_HIER = ("hier", "hpl-hier")
 # Options that say nothing to other losses.

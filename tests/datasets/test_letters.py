@@ -2,25 +2,17 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from keras_hierproxy.datasets import load, load_omniglot
+from keras_hierproxy.datasets import load, load_omniglot, sample_layouts
 
 pytestmark = pytest.mark.host
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Omniglot with three alphabets, 5 characters each, 2 drawings of each."""
+    """Omniglot with three alphabets, 2 drawings of each character."""
     root = tmp_path_factory.mktemp("omniglot")
-    for alphabet in ("Greek", "Latin", "Tagalog"):
-        for character in range(1, 6):
-            folder = root / "images_background" / alphabet / f"character{character:02}"
-            folder.mkdir(parents=True)
-            for i in range(2):
-                image = Image.new("1", (105, 105), 1)
-                image.paste(0, (10, 10 + 10 * character, 60 + 20 * i, 100))
-                image.save(folder / f"{character:04}_{i + 1:02}.png")
+    sample_layouts.write_omniglot(root, ("Greek", "Latin", "Tagalog"), 2)
     return root
 
 

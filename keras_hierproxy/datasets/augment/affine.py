@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images, to_picture
 
 
-class RandomAffine:
+class RandomAffine(PerImage):
     """Rotates, scales, shears and shifts each image of a batch a little.
 
     Meant for drawings and letters, which keep their meaning under it. The
@@ -46,18 +47,6 @@ class RandomAffine:
         self.shear = shear
         self.translation = translation
         self.fill = fill
-
-    def __call__(self, images, rng):
-        """Distorts a batch.
-
-        Args:
-            images: `uint8` array `(B, H, W, C)`, `C` 1 or 3.
-            rng: `numpy.random.Generator`.
-
-        Returns:
-            `uint8` array of the same shape.
-        """
-        return self.apply(images, self.draw(rng, len(images)))
 
     def draw(self, rng, count):
         """Random numbers for each of `count` images, `(count, 5)` in [-1, 1)."""

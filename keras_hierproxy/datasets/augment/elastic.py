@@ -5,10 +5,11 @@ import functools
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images
 
 
-class RandomElastic:
+class RandomElastic(PerImage):
     """Bends each image of a batch, as if it were drawn on rubber.
 
     Each point of a coarse grid is shifted at random, and the pixels between follow
@@ -42,18 +43,6 @@ class RandomElastic:
             raise ValueError(f"grid must be an integer from 2 on. Received: {grid!r}")
         self.strength = strength
         self.grid = grid
-
-    def __call__(self, images, rng):
-        """Distorts a batch.
-
-        Args:
-            images: `uint8` array `(B, H, W, C)`, `C` 1 or 3.
-            rng: `numpy.random.Generator`.
-
-        Returns:
-            `uint8` array of the same shape.
-        """
-        return self.apply(images, self.draw(rng, len(images)))
 
     def draw(self, rng, count):
         """Standard normal shifts `(count, 2, grid, grid)`, of rows and of columns."""

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images, to_picture
 from keras_hierproxy.datasets.images import (
     ImageFiles,
@@ -17,7 +18,7 @@ _ATTEMPTS = 10
 _FLIP, _X, _Y, _AREAS, _RATIOS = 0, 1, 2, slice(3, 13), slice(13, 23)
 
 
-class RandomResizedCrop:
+class RandomResizedCrop(PerImage):
     """Cuts a random part out of each image, resizes it, and flips every other one.
 
     The part has a random share of the image's area, random proportions and a random
@@ -66,18 +67,6 @@ class RandomResizedCrop:
         self.ratio = tuple(ratio)
         self.flip = flip
         self.interpolation = interpolation
-
-    def __call__(self, images, rng):
-        """Crops a batch.
-
-        Args:
-            images: `uint8` array `(B, H, W, C)`, `C` 1 or 3, or `ImageFiles`.
-            rng: `numpy.random.Generator`.
-
-        Returns:
-            `uint8` array `(B, H, W, C)`.
-        """
-        return self.apply(images, self.draw(rng, len(images)))
 
     def draw(self, rng, count):
         """Random numbers for each of `count` images, `(count, 23)` in [0, 1)."""

@@ -3,10 +3,11 @@
 import numpy as np
 from scipy import ndimage
 
+from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images
 
 
-class RandomStrokeWidth:
+class RandomStrokeWidth(PerImage):
     """Makes the bright strokes of each image thicker or thinner, as another pen does.
 
     Blends each image with its dilation (the brightest of 3 x 3 pixels) or its erosion
@@ -31,18 +32,6 @@ class RandomStrokeWidth:
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must lie in [0, 1]. Received: {strength}")
         self.strength = strength
-
-    def __call__(self, images, rng):
-        """Redraws a batch.
-
-        Args:
-            images: `uint8` array `(B, H, W, C)`, `C` 1 or 3.
-            rng: `numpy.random.Generator`.
-
-        Returns:
-            `uint8` array of the same shape.
-        """
-        return self.apply(images, self.draw(rng, len(images)))
 
     def draw(self, rng, count):
         """A random number in [-1, 1) for each of `count` images; above 0, thicker."""
