@@ -259,7 +259,7 @@ it, too; `from_preset("{name}", num_classes=None)` leaves them out.
 Trained on {facts["data"]} ({facts["data_licence"]}) by the recipe `{facts["recipe"]}`:
 
 ```bash
-hierproxy train --recipe {facts["recipe"]}
+hierproxy train --recipe {facts["recipe"]}{_root(facts["recipe"])}
 ```
 
 ## Recall@1
@@ -284,6 +284,12 @@ Of these weights, and over all seeds of the same training: mean, least and most.
 largest difference was: {checks}.
 Packed with keras_hierproxy {facts["keras_hierproxy"]}.
 """
+
+
+def _root(recipe):
+    """The option for the folder of the data, where they are not the library's own."""
+    name = khp.zoo.load_recipe(recipe).data.name
+    return "" if name == "glyphs" else " --root data/"
 
 
 def write_registry(zoo, name, facts):

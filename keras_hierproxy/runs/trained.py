@@ -87,9 +87,10 @@ def image_shape_of(embedder, path):
         if record is not None:
             size = [record["settings"]["image_size"] or _PRETRAINED_SIZE] * 2
         else:
-            # Of keras-hub's image converters.
+            # Of keras-hub's image converters. `FitToInk` takes any size, and its own
+            # is that of the ink alone.
             own = getattr(preprocessor, "image_size", None)
-            size = own or [_PRETRAINED_SIZE] * 2
+            size = own if isinstance(own, tuple | list) else [_PRETRAINED_SIZE] * 2
     return (*size, channels)
 
 
