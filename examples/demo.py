@@ -1,10 +1,15 @@
-"""Trains an image embedder on the glyph set and shows what it learned.
+"""Fine-tunes a preset on the glyph set and shows what it knows of other letters.
 
-Run it with `make demo`, or `python examples/demo.py`. Everything that it makes goes
-to `runs/demo/`. Letters of the test split share no base letter with those that it
-trains on.
+    python examples/demo.py                  # as `make demo`
+    python examples/demo.py --from-scratch   # make demo ARGS=--from-scratch
+
+The preset is a network that this project trained on the same characters: two epochs
+with new proxies are enough to show training, and take a fourth of the time of training
+from scratch. Everything that it makes goes to `runs/demo/`. Letters of the test split
+share no base letter with those that it trains on.
 """
 
+import argparse
 import json
 import pathlib
 import time
@@ -16,11 +21,20 @@ from rich.table import Table
 import keras_hierproxy as khp
 from keras_hierproxy import pictures
 
-EPOCHS = 8
+PRESET = "hierproxy_cnn_glyphs"
 OUTPUT = pathlib.Path("runs/demo")
 
 
 def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="train a new network for 8 epochs instead",
+    )
+    from_scratch = parser.parse_args().from_scratch
     keras.utils.set_random_seed(0)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -30,23 +44,31 @@ def main():
     for split in (data.train, data.validation, data.test):
         console.print(split, highlight=False, soft_wrap=True)
 
-    embedder = khp.models.ImageEmbedder(
-        khp.models.conv4(), num_classes=data.train.num_classes
-    )
-    embedder.compile(loss=khp.losses.HierProxyLoss())
-
+    build = new_network if from_scratch else pretrained_network
+    embedder, epochs, hierarchy = build(data.train.num_classes)
     before, _ = evaluate(embedder, data.test)
     start = time.time()
-    console.print("Training. The loss rises when the hierarchy joins in, in epoch 3.")
+    console.print(
+        "Training a new network." if from_scratch else f"Fine-tuning {PRESET}.",
+        f"The hierarchy joins in in epoch {hierarchy.warmup_epochs + 1}.",
+        "The loss is then that of more levels.",
+    )
     with console.status("Training ..."):
         history = embedder.fit(
-            data.train.batches(128),
-            epochs=EPOCHS,
+            data.train.batches(128, augment=khp.datasets.RandomAffine()),
+            epochs=epochs,
             verbose=0,
             callbacks=[
+                hierarchy,
                 khp.callbacks.RetrievalEvaluation(data.validation),
                 keras.callbacks.CSVLogger(OUTPUT / "history.csv"),
-                keras.callbacks.LambdaCallback(on_epoch_end=print_epoch),
+                keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda epoch, logs: print(
+                        f"epoch {epoch + 1}/{epochs}  loss {logs['loss']:5.2f}  "
+                        "Recall@1 on validation characters "
+                        f"{logs['val_recall@1']:.3f}"
+                    )
+                ),
             ],
         ).history
     seconds = time.time() - start
@@ -74,17 +96,26 @@ def main():
     )
 
 
+def new_network(num_classes):
+    """A Conv-4 with random weights, 8 epochs, and when to learn the hierarchy."""
+    embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=num_classes)
+    embedder.compile(loss=khp.losses.HierProxyLoss())
+    return embedder, 8, khp.callbacks.HierarchyUpdate()
+
+
+def pretrained_network(num_classes):
+    """The preset with new proxies, 2 epochs, and when to learn the hierarchy."""
+    embedder = khp.models.ImageEmbedder.from_preset(PRESET, num_classes=num_classes)
+    # Proxies start anew and learn fast; what is trained already moves slowly.
+    optimizer = khp.optimizers.grouped(embedder, backbone=1e-4, head=1e-4)
+    embedder.compile(optimizer, loss=khp.losses.HierProxyLoss())
+    return embedder, 2, khp.callbacks.HierarchyUpdate(warmup_epochs=1, every=1)
+
+
 def evaluate(embedder, test):
     """Scores of letters never seen in training, and their embeddings."""
     points = embedder.embed(test.images)
     return khp.retrieval.score_queries(points, test.labels), points
-
-
-def print_epoch(epoch, logs):
-    print(
-        f"epoch {epoch + 1}/{EPOCHS}  loss {logs['loss']:5.2f}  "
-        f"Recall@1 on validation characters {logs['val_recall@1']:.3f}"
-    )
 
 
 def recall_table(test, before, after):

@@ -130,8 +130,9 @@ def _embedder(recipe, train, load_weights):
         return embedder
     shape = train.images.shape[1:]
     steps = [_scaling(backbone)]
-    if model.fit_to_ink:
-        steps.insert(0, FitToInk(shape[0]))
+    if model.fit_to_ink is not None:
+        steps.insert(0, FitToInk(model.fit_to_ink))
+        shape = (model.fit_to_ink, model.fit_to_ink, shape[2])
     steps = [step for step in steps if step is not None]
     preprocessor = keras.layers.Pipeline(steps) if len(steps) > 1 else (*steps, None)[0]
     return ImageEmbedder(

@@ -95,7 +95,7 @@ def _model(model):
             if name not in _CONV4:
                 path = f"model.backbone.arguments.{name}"
                 yield path, unknown(name, _CONV4)
-    if model.fit_to_ink and backbone.preset is not None:
+    if model.fit_to_ink is not None and backbone.preset is not None:
         yield (
             "model.fit_to_ink",
             "does not go with model.backbone.preset, which prepares images itself.",

@@ -78,7 +78,8 @@ class Model(Table):
     """Backbone, pooling, head: the arguments of `khp.models.ImageEmbedder`.
 
     Attributes:
-        fit_to_ink: whether images are cut to their ink, `khp.layers.FitToInk`.
+        fit_to_ink: side in pixels to which images are brought, cut to their ink, by
+            `khp.layers.FitToInk`; absent where they are not.
         freeze: parts of the backbone that never train, `frozen` there.
     """
 
@@ -86,7 +87,7 @@ class Model(Table):
     pooling: Literal["auto", "avg", "max", "avg_max", "gem", "token"]
     last_norm: bool
     head_initializer: Literal["glorot_uniform", "he_normal", "orthogonal"]
-    fit_to_ink: bool = False
+    fit_to_ink: Annotated[int, pydantic.Field(ge=16)] | None = None
     freeze: list[Literal["patch_embedding", "batch_norm"]] = []
     backbone: Backbone
     geometry: Geometry

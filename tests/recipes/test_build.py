@@ -234,10 +234,11 @@ def test_what_does_not_fit_the_backbone(changes, message, build):
 
 
 def test_letters_are_cut_to_their_ink(build):
-    _, batches, embedder = build("model.fit_to_ink=true")
-    assert embedder.preprocessor.image_size == 16
+    _, batches, embedder = build("model.fit_to_ink=32")
+    assert embedder.preprocessor.image_size == 32
+    assert embedder.backbone.input_shape == (None, 32, 32, 3)
     trained(batches, embedder)
-    _, batches, embedder = build("model.fit_to_ink=true", *TRANSFORMER)
+    _, batches, embedder = build("model.fit_to_ink=32", *TRANSFORMER)
     ink, scaling = embedder.preprocessor.layers
     assert isinstance(ink, layers.FitToInk)
     assert (scaling.scale, scaling.offset) == (0.00784313725490196, -1.0)

@@ -91,7 +91,7 @@ def test_what_no_recipe_may_say(change, line, tiny_recipe):
         (['model.backbone.preset="resnet_50_imagenet"'], "model.backbone.preset"),
         (
             [
-                "model.fit_to_ink=true",
+                "model.fit_to_ink=32",
                 'model.backbone.architecture="ResNetBackbone"',
                 'model.backbone.preset="resnet_50_imagenet"',
             ],
