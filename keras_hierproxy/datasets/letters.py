@@ -26,8 +26,11 @@ def load_letters(
 
     Args:
         root: folder with Omniglot's files, as of `load_omniglot`.
-        train_groups, test_groups, validation, seed, skip_bad: as of `load_omniglot`,
-            of the drawings. Images have the size of the glyphs', 32 pixels.
+        train_groups, test_groups, seed, skip_bad: as of `load_omniglot`, of the
+            drawings. Images have the size of the glyphs', 32 pixels.
+        validation: share of the drawn training characters to set aside beside the
+            glyph set's validation characters; 0 sets neither aside, and trains on
+            all of them.
         quarter_turns: whether drawings for training, turned by 90, 180 and 270
             degrees, are further classes (`with_quarter_turns`): drawn characters are
             few. Defaults to `False`.
@@ -56,16 +59,46 @@ def load_letters(
     if quarter_turns:
         drawn = dataclasses.replace(drawn, train=with_quarter_turns(drawn.train))
     printed = load_glyphs()
-    train, validation = (
-        _joined(
-            [getattr(printed, part), getattr(drawn, part)],
+    parts = {
+        "train": [printed.train, drawn.train],
+        "validation": [printed.validation, drawn.validation],
+    }
+    if drawn.validation is None:
+        whole = _unsplit(printed.train, printed.validation)
+        parts = {"train": [whole, drawn.train]}
+    joined = {
+        name: _joined(
+            each,
             levels=[(0, 2), (0, 1)],
             level_names=("character", "script"),
-            name=f"letters/{part}",
+            name=f"letters/{name}",
         )
-        for part in ("train", "validation")
+        for name, each in parts.items()
+    }
+    return Splits(joined["train"], joined.get("validation"), drawn.test)
+
+
+def _unsplit(first, second):
+    """Two splits of a data set in one; classes of the same name are one class."""
+    names, labels = [], []
+    for level, (a, b) in enumerate(
+        zip(first.class_names, second.class_names, strict=True)
+    ):
+        names.append(list(dict.fromkeys([*a, *b])))
+        place = {name: number for number, name in enumerate(names[-1])}
+        ids = [np.array([place[name] for name in known]) for known in (a, b)]
+        labels.append(
+            np.concatenate(
+                [ids[0][first.labels[:, level]], ids[1][second.labels[:, level]]]
+            )
+        )
+    return RetrievalDataset(
+        np.concatenate([first.images, second.images]),
+        np.stack(labels, axis=1),
+        class_names=names,
+        level_names=first.level_names,
+        name=first.name,
     )
-    return Splits(train, validation, drawn.test)
 
 
 def _joined(parts, levels, level_names, name):

@@ -55,6 +55,33 @@ def test_drawings_are_turned(root):
     assert turned.train.class_names[0][-1].endswith(" 270°")
 
 
+def test_nothing_is_set_aside(root):
+    letters = load("letters", root, validation=0, **GROUPS)
+    printed = load("glyphs")
+    drawn = load_omniglot(root, validation=0, **GROUPS)
+    assert letters.validation is None
+    images = [printed.train.images, printed.validation.images, drawn.train.images]
+    np.testing.assert_array_equal(letters.train.images, np.concatenate(images))
+    # Characters of the glyph set's splits differ, and their scripts are the same.
+    characters, scripts = letters.train.class_names
+    both = [printed.train, printed.validation]
+    assert len(characters) == drawn.train.num_classes + sum(
+        part.num_classes for part in both
+    )
+    shared = {name for part in both for name in part.class_names[2]}
+    assert len(scripts) == len(shared) + 2
+    named = [
+        (characters[character], scripts[script])
+        for character, script in letters.train.labels
+    ]
+    expected = [
+        (part.class_names[0][row[0]], part.class_names[level][row[level]])
+        for part, level in ((both[0], 2), (both[1], 2), (drawn.train, 1))
+        for row in part.labels
+    ]
+    assert named == expected
+
+
 def test_a_size_of_ones_own(root):
     with pytest.raises(TypeError, match="image_size"):
         load("letters", root, image_size=28, **GROUPS)
