@@ -26,14 +26,13 @@ BASE = (
     'data.train_groups=["Latin","Greek"]',
     'data.test_groups=["Korean"]',
     "model.backbone.arguments.filters=[16,32,64,128]",
-    "training.epochs=8",
+    "training.epochs=6",
 )
 AFFINE = '{name="RandomAffine",rotation=15,scale=0.2,shear=15,translation=0.05,fill=0}'
 VARIANTS = {
     "all of it": (),
     "not cut to the ink": ("model.fit_to_ink=",),
     "no elastic distortion, no stroke width": (f"data.augment=[{AFFINE}]",),
-    "no augmentation": ("data.augment=[]",),
     "no turned drawings": ("data.quarter_turns=false", "training.epochs=10"),
     "drawings alone": ('data.name="omniglot"', "training.epochs=42"),
     "no orthogonality": ("proxies.orthogonality.strength=0.0",),
