@@ -5,7 +5,9 @@ BACKENDS ?= tensorflow jax torch
 ARGS ?=
 # Each benchmark is a script; side_by_side.py is what they import, and latent_tree.py
 # measures what is learned, not how fast; quantization.py wants a model.
-BENCHMARKS ?= $(filter-out %/side_by_side.py %/latent_tree.py %/grocery_store.py %/quantization.py,$(wildcard benchmarks/*.py))
+# Those that measure what is learned take options, and hours.
+LEARNED := experiments grocery_store handwriting latent_tree quantization
+BENCHMARKS ?= $(filter-out $(LEARNED:%=benchmarks/%.py) %/side_by_side.py,$(wildcard benchmarks/*.py))
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-tensorflow
