@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from keras_hierproxy.datasets.augment.pixels import to_picture
 from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
+from keras_hierproxy.datasets.images import resize
 from keras_hierproxy.datasets.omniglot import load_omniglot
 from keras_hierproxy.datasets.turns import with_quarter_turns
 
@@ -17,6 +19,7 @@ def load_letters(
     seed=0,
     skip_bad=False,
     quarter_turns=False,
+    image_size=32,
 ):
     """The glyph set's and Omniglot's letters, to learn to read any handwriting.
 
@@ -27,13 +30,15 @@ def load_letters(
     Args:
         root: folder with Omniglot's files, as of `load_omniglot`.
         train_groups, test_groups, seed, skip_bad: as of `load_omniglot`, of the
-            drawings. Images have the size of the glyphs', 32 pixels.
+            drawings.
         validation: share of the drawn training characters to set aside beside the
             glyph set's validation characters; 0 sets neither aside, and trains on
             all of them.
         quarter_turns: whether drawings for training, turned by 90, 180 and 270
             degrees, are further classes (`with_quarter_turns`): drawn characters are
             few. Defaults to `False`.
+        image_size: side of the square images in pixels. Defaults to 32, as the glyphs
+            have; larger, drawings show more of small loops, and glyphs are enlarged.
 
     Returns:
         `Splits`: training and validation letters of both, and for the test those of
@@ -51,10 +56,10 @@ def load_letters(
     data.train.level_names  # ("character", "script")
     ```
     """
-    from keras_hierproxy.datasets.glyphs import IMAGE_SIZE, load_glyphs
+    from keras_hierproxy.datasets.glyphs import load_glyphs
 
     drawn = load_omniglot(
-        root, train_groups, test_groups, IMAGE_SIZE, validation, seed, skip_bad
+        root, train_groups, test_groups, image_size, validation, seed, skip_bad
     )
     if quarter_turns:
         drawn = dataclasses.replace(drawn, train=with_quarter_turns(drawn.train))
@@ -69,6 +74,7 @@ def load_letters(
     joined = {
         name: _joined(
             each,
+            image_size,
             levels=[(0, 2), (0, 1)],
             level_names=("character", "script"),
             name=f"letters/{name}",
@@ -101,11 +107,12 @@ def _unsplit(first, second):
     )
 
 
-def _joined(parts, levels, level_names, name):
+def _joined(parts, image_size, levels, level_names, name):
     """The images of several data sets, which share no class of any level.
 
     Args:
-        parts: `RetrievalDataset`s with arrays of images of one shape.
+        parts: `RetrievalDataset`s with arrays of square images of one channel.
+        image_size: side to which they are brought.
         levels: of each part its levels to keep, finest first.
         level_names: what to call them.
         name: of the new data set.
@@ -119,9 +126,22 @@ def _joined(parts, levels, level_names, name):
         for known, level in zip(names, kept, strict=True):
             known += part.class_names[level]
     return RetrievalDataset(
-        np.concatenate([part.images for part in parts]),
+        np.concatenate([_resized(part.images, image_size) for part in parts]),
         np.concatenate(labels),
         class_names=names,
         level_names=level_names,
         name=name,
+    )
+
+
+def _resized(images, image_size):
+    size = images.shape[1:3]
+    if size == (image_size, image_size):
+        return images
+    whole = (0, 0, *size[::-1])
+    return np.stack(
+        [
+            resize(to_picture(image), (image_size, image_size), whole, "bicubic")
+            for image in images
+        ]
     )

@@ -61,9 +61,8 @@ def _load_data(settings, image_shape, **reading):
     options["validation"] = settings.validation
     size = _image_size(settings, image_shape)
     if settings.data == "letters":
-        _refuse(settings, "image_size")
         options["quarter_turns"] = settings.quarter_turns
-    elif settings.data == "omniglot":
+    if settings.data in DRAWINGS:
         options["image_size"] = size and size[0]
     else:
         options["image_size"] = size or (224 if settings.preset else 96)
