@@ -2,10 +2,11 @@
 
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 
-from keras_hierproxy import datasets
+from keras_hierproxy import datasets, layers, models
 from keras_hierproxy.runs.data import (
     load_data,
     read_folder,
@@ -13,6 +14,7 @@ from keras_hierproxy.runs.data import (
     usual_split,
 )
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
+from keras_hierproxy.runs.trained import image_shape_of
 from tests import official_layouts
 
 pytestmark = [
@@ -153,3 +155,13 @@ def test_a_file_is_understood_in_another_folder(items, monkeypatch, tmp_path):
     items()
     monkeypatch.chdir(tmp_path)
     assert Settings(data="items.csv").data == str(tmp_path / "items.csv")
+
+
+def test_models_that_cut_to_ink_read_images_at_its_size(tmp_path):
+    ink, scaling = layers.FitToInk(24), keras.layers.Rescaling(1 / 255)
+    for preprocessor in (ink, keras.layers.Pipeline([ink, scaling])):
+        embedder = models.ImageEmbedder(
+            models.conv4((24, 24, 1), 4), num_classes=2, preprocessor=preprocessor
+        )
+        assert embedder.input_shape == (None, None, None, 1)
+        assert image_shape_of(embedder, tmp_path) == (24, 24, 1)

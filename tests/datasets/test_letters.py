@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_hierproxy.datasets import load, load_omniglot, sample_layouts
 
@@ -83,5 +84,15 @@ def test_nothing_is_set_aside(root):
 
 
 def test_a_size_of_ones_own(root):
-    with pytest.raises(TypeError, match="image_size"):
-        load("letters", root, image_size=28, **GROUPS)
+    letters = load("letters", root, image_size=48, **GROUPS)
+    drawn = load_omniglot(root, image_size=48, **GROUPS)
+    np.testing.assert_array_equal(letters.test.images, drawn.test.images)
+    printed = load("glyphs").train.images
+    both = letters.train.images
+    assert both.shape[1:] == (48, 48, 1) and both.dtype == "uint8"
+    np.testing.assert_array_equal(both[len(printed) :], drawn.train.images)
+    # Enlarged glyphs, in the same order: brought back they are much as they were.
+    enlarged = both[: len(printed) : 500, ..., 0]
+    for large, small in zip(enlarged, printed[::500, ..., 0], strict=True):
+        back = Image.fromarray(large).resize((32, 32), Image.Resampling.BICUBIC)
+        assert np.abs(np.asarray(back, "float32") - small).mean() < 8
