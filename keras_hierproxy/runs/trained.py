@@ -8,7 +8,6 @@ import zipfile
 import keras
 
 from keras_hierproxy import shipped
-from keras_hierproxy.layers import FitToInk
 from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.runs.run import read_record
@@ -85,17 +84,12 @@ def image_shape_of(embedder, path):
     if None in size:
         record = read_record(path)
         preprocessor = getattr(embedder, "preprocessor", None)
-        steps = getattr(preprocessor, "layers", [preprocessor])
-        ink = [step.image_size for step in steps if isinstance(step, FitToInk)]
-        if record is not None and record["settings"]["image_size"]:
-            size = [record["settings"]["image_size"]] * 2
-        elif ink:
-            size = ink * 2
-        elif record is not None:
-            size = [_PRETRAINED_SIZE] * 2
+        if record is not None:
+            size = [record["settings"]["image_size"] or _PRETRAINED_SIZE] * 2
         else:
             # Of keras-hub's image converters.
-            size = getattr(preprocessor, "image_size", None) or [_PRETRAINED_SIZE] * 2
+            own = getattr(preprocessor, "image_size", None)
+            size = own or [_PRETRAINED_SIZE] * 2
     return (*size, channels)
 
 
