@@ -8,14 +8,14 @@
     description = "Embeds letters and signs, 32 x 32 pixels, also of unseen scripts."
     method = "HPL"
     architecture = "Conv-4, 64 channels"
-    data = "glyphs"                     # what it was trained on
-    data_licence = "rendered from the fonts of matplotlib; free to use"
+    data = "glyphs"                     # the name of what it was trained on
+    data_licence = "characters of the fonts of matplotlib; free to use"  # more of it
     licence = "Apache-2.0"              # of the weights
     recipe = "hierproxy_cnn_glyphs"     # in zoo/recipes
     limits = ["One letter an image, light on dark.", "..."]
 
     [[recall]]                          # one or more
-    test_set = "glyphs: 366 unseen characters"
+    test_set = "glyphs: 366 unseen characters"  # lists show what precedes the colon
     arguments = "--data glyphs"         # of `hierproxy evaluate NAME`
     value = 0.888                       # of these weights; left out, the run's own
     seeds = { 0 = 0.888, 1 = 0.881, 2 = 0.884 }
