@@ -91,10 +91,9 @@ def zoo_train(
 
 
 def _print_presets(zoo):
-    """A row for each preset, what it was trained on below its name; 80 columns."""
-    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("preset", no_wrap=True)
-    table.add_column("method", min_width=12)
+    """A row for each preset, below its name method and data; 80 columns."""
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("preset\n[dim]  method and data[/dim]", no_wrap=True)
     for header in ("params", "size", "images/s"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("Recall@1", no_wrap=True)
@@ -106,13 +105,13 @@ def _print_presets(zoo):
             for entry in known["recall@1"]
         ]
         cells = (
-            known["method"],
             f"{known['parameters'] / 1e6:.2f} M",
             f"{known['size'] / 1e6:.1f} MB",
             f"{known['images_per_second']['value']:,}",
             "\n".join(recall),
         )
-        first = f"{escape(name)}\n[dim]  on {escape(known['data'])}[/dim]"
+        method = escape(f"{known['method']} on {known['data']}")
+        first = f"{escape(name)}\n[dim]  {method}[/dim]"
         table.add_row(first, *map(escape, cells))
     console.print(table if table.row_count else "No presets are shipped.")
 

@@ -29,8 +29,8 @@ def with_table(readme):
 
 def _row(name, known):
     recall = "; ".join(
-        f"{entry['test_set']}: {entry['value']:.3f} (seeds: {entry['mean']:.3f}, "
-        f"{entry['least']:.3f} to {entry['most']:.3f})"
+        f"{entry['value']:.3f} ({entry['mean']:.3f}, {entry['least']:.3f} to "
+        f"{entry['most']:.3f}) {entry['test_set']}"
         for entry in known["recall@1"]
     )
     rate = known["images_per_second"]
