@@ -45,18 +45,19 @@ def main():
         console.print(split, highlight=False, soft_wrap=True)
 
     if from_scratch:
-        embedder, epochs = new_network(data.train.num_classes), 8
+        embedder, epochs, augment = new_network(data.train.num_classes), 8, None
         console.print(
             "Training. In epoch 3 the hierarchy joins in, and the loss rises."
         )
     else:
-        embedder, epochs = pretrained_network(), 2
+        # As the preset was trained: with letters that are turned and stretched.
+        embedder, epochs, augment = pretrained_network(), 2, khp.datasets.RandomAffine()
         console.print(f"Fine-tuning the preset {PRESET}.", highlight=False)
     before, _ = evaluate(embedder, data.test)
     start = time.time()
     with console.status("Training ..."):
         history = embedder.fit(
-            data.train.batches(128, augment=khp.datasets.RandomAffine()),
+            data.train.batches(128, augment=augment),
             epochs=epochs,
             verbose=0,
             callbacks=[
