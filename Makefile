@@ -20,7 +20,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: help demo dev test bench lint format zoo-table wheel wheel-check clean
 
 help:
-	@echo "make demo         train on the embedded glyph set, write runs/demo/"
+	@echo "make demo         fine-tune a preset on the glyph set, write runs/demo/;"
+	@echo "                  from nothing: make demo ARGS=--from-scratch"
 	@echo "make test         run the tests on TensorFlow, JAX and PyTorch"
 	@echo "                  one of them: make test BACKENDS=jax"
 	@echo "                  part of them: make test ARGS='tests/losses -k anchor'"
