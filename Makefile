@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
 ARGS ?=
-# Each benchmark is a script; side_by_side.py is what they import, and latent_tree.py
-# measures what is learned, not how fast; quantization.py wants a model.
-# Those that measure what is learned take options, and hours.
+# Each benchmark is a script; side_by_side.py is what they import. Those that measure what
+# is learned, not how fast, take options, and hours.
 LEARNED := experiments grocery_store handwriting latent_tree quantization
 BENCHMARKS ?= $(filter-out $(LEARNED:%=benchmarks/%.py) %/side_by_side.py,$(wildcard benchmarks/*.py))
 

@@ -4,7 +4,7 @@
     python examples/demo.py --from-scratch   # make demo ARGS=--from-scratch
 
 The preset is a network that this project trained on the same characters, with its
-proxies and their hierarchy. Two more epochs show what training looks like, in a fourth
+proxies and their hierarchy. Two more epochs show what training looks like, in a third
 of the time of training from scratch. Everything that it makes goes to `runs/demo/`.
 Letters of the test split share no base letter with those that were trained on.
 """

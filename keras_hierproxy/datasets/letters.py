@@ -64,72 +64,49 @@ def load_letters(
     if quarter_turns:
         drawn = dataclasses.replace(drawn, train=with_quarter_turns(drawn.train))
     printed = load_glyphs()
-    parts = {
-        "train": [printed.train, drawn.train],
-        "validation": [printed.validation, drawn.validation],
-    }
+    splits = {"train": ["train"], "validation": ["validation"]}
     if drawn.validation is None:
-        whole = _unsplit(printed.train, printed.validation)
-        parts = {"train": [whole, drawn.train]}
+        splits = {"train": ["train", "validation"]}
     joined = {
         name: _joined(
-            each,
+            [getattr(printed, split) for split in taken],
+            getattr(drawn, name),
             image_size,
-            levels=[(0, 2), (0, 1)],
-            level_names=("character", "script"),
             name=f"letters/{name}",
         )
-        for name, each in parts.items()
+        for name, taken in splits.items()
     }
     return Splits(joined["train"], joined.get("validation"), drawn.test)
 
 
-def _unsplit(first, second):
-    """Two splits of a data set in one; classes of the same name are one class."""
-    names, labels = [], []
-    for level, (a, b) in enumerate(
-        zip(first.class_names, second.class_names, strict=True)
-    ):
-        names.append(list(dict.fromkeys([*a, *b])))
-        place = {name: number for number, name in enumerate(names[-1])}
-        ids = [np.array([place[name] for name in known]) for known in (a, b)]
-        labels.append(
-            np.concatenate(
-                [ids[0][first.labels[:, level]], ids[1][second.labels[:, level]]]
-            )
-        )
-    return RetrievalDataset(
-        np.concatenate([first.images, second.images]),
-        np.stack(labels, axis=1),
-        class_names=names,
-        level_names=first.level_names,
-        name=first.name,
-    )
-
-
-def _joined(parts, image_size, levels, level_names, name):
-    """The images of several data sets, which share no class of any level.
+def _joined(printed, drawn, image_size, name):
+    """Printed and drawn letters, which share no class of any level.
 
     Args:
-        parts: `RetrievalDataset`s with arrays of square images of one channel.
-        image_size: side to which they are brought.
-        levels: of each part its levels to keep, finest first.
-        level_names: what to call them.
+        printed: splits of the glyph set, whose scripts are the same ones.
+        drawn: a split of Omniglot.
+        image_size: side to which images are brought.
         name: of the new data set.
 
     Returns:
         A `RetrievalDataset`.
     """
-    labels, names = [], [[] for _ in level_names]
-    for part, kept in zip(parts, levels, strict=True):
-        labels.append(part.labels[:, kept] + [len(known) for known in names])
-        for known, level in zip(names, kept, strict=True):
-            known += part.class_names[level]
+    parts = [*printed, drawn]
+    columns, names = [], []
+    for of_glyphs, of_drawings in ((0, 0), (2, 1)):
+        ids, column = {}, []
+        for part in parts:
+            level = of_drawings if part is drawn else of_glyphs
+            known = [(part is drawn, each) for each in part.class_names[level]]
+            places = [ids.setdefault(each, len(ids)) for each in known]
+            column.append(np.array(places)[part.labels[:, level]])
+        columns.append(np.concatenate(column))
+        names.append([each for _, each in ids])
     return RetrievalDataset(
         np.concatenate([_resized(part.images, image_size) for part in parts]),
-        np.concatenate(labels),
+        np.stack(columns, axis=1),
         class_names=names,
-        level_names=level_names,
+        level_names=("character", "script"),
         name=name,
     )
 
