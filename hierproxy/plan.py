@@ -51,10 +51,11 @@ def print_plan(plan):
     table.add_row("an epoch", f"about {_duration(plan.seconds_per_epoch)}")
     total = plan.seconds_per_epoch * training.epochs
     table.add_row("all epochs", f"about {_duration(total)}")
+    speed = plan.images_per_second
     table.add_row(
         "embedding",
-        f"{plan.images_per_second:,.1f} images a second, the {plan.test_images:,} of "
-        f"the test in {_duration(plan.seconds_per_test)}",
+        f"{speed:,.{0 if speed >= 10 else 1}f} images a second, the "
+        f"{plan.test_images:,} of the test in {_duration(plan.seconds_per_test)}",
     )
     console.print(table)
     tried = f"Tried here with random weights and images, {plan.trial_batch} in a step"
