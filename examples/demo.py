@@ -84,7 +84,10 @@ def main():
     (OUTPUT / "metrics.json").write_text(json.dumps(metrics, indent=2))
     pictures.plot_recall(history, OUTPUT / "recall.png", data.validation.level_names)
     pictures.plot_neighbors(data.test, points, OUTPUT / "neighbors.png")
-    facts = [("trained on", f"{data.train.num_classes} other characters")]
+    facts = [
+        ("network", "Conv-4 from scratch" if from_scratch else f"{PRESET}, fine-tuned"),
+        ("trained on", f"{data.train.num_classes} other characters"),
+    ]
     khp.report.write_report(
         OUTPUT / "report.html", data.test, points, after, facts=facts
     )

@@ -1,7 +1,5 @@
 """What `train --dry-run` prints."""
 
-import datetime
-
 from rich.markup import escape
 from rich.table import Table
 
@@ -69,4 +67,8 @@ def print_plan(plan):
 def _duration(seconds):
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return f"{datetime.timedelta(seconds=round(seconds))} (h:mm:ss)"
+    minutes = round(seconds / 60)
+    days, hours = minutes // (24 * 60), minutes // 60 % 24
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

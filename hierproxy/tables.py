@@ -26,7 +26,8 @@ def print_splits(splits):
 def print_metrics(data, columns):
     """A row for each level and metric, a column for each `(results, intervals)`."""
     first, _ = next(iter(columns.values()))
-    table = Table("level", "metric", title=f"{first['num_queries']:,} queries")
+    title = f"{data.name}: {first['num_queries']:,} queries"
+    table = Table("level", "metric", title=escape(title))
     for title in columns:
         table.add_column(title, no_wrap=True)
     for level, metrics in by_level(data.level_names, first).items():

@@ -49,6 +49,9 @@ def zoo_show(
 ):
     """Shows a preset's card, or a recipe's settings with their sources.
 
+    A card says how the preset was trained, what it scores on which test sets, and
+    what it is not good for.
+
     Examples:
 
         hierproxy zoo show hierproxy_cnn_glyphs
@@ -119,16 +122,15 @@ def _print_presets(zoo):
 def _print_recipes(zoo):
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("recipe", no_wrap=True)
-    for header in ("description", "data"):
-        table.add_column(header, overflow="fold")
-    table.add_column("reported Recall@1", justify="right")
+    table.add_column("description", overflow="fold")
+    table.add_column("reported\nRecall@1, %", justify="right", no_wrap=True)
     for name in zoo.list_recipes():
         recipe = zoo.load_recipe(name)
         reported = ""
         if recipe.reported is not None and 1 in recipe.reported.k:
             recall = recipe.reported.recall[recipe.reported.k.index(1)]
             reported = f"{recall:.1f}"
-        cells = (name, recipe.description, recipe.data.name, reported)
+        cells = (name, recipe.description, reported)
         table.add_row(*map(escape, cells))
     console.print(table if table.row_count else "No recipes are shipped.")
 

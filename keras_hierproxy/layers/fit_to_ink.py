@@ -26,6 +26,9 @@ class FitToInk(keras.layers.Layer):
     Input shape: `(batch, height, width, channels)`, values in [0, 255].
     Output shape: `(batch, image_size, image_size, channels)`, float32 in [0, 255].
 
+    Raises:
+        ValueError: for images of another rank.
+
     Example:
 
     >>> small = np.zeros((1, 105, 105, 1), "uint8")
@@ -53,6 +56,12 @@ class FitToInk(keras.layers.Layer):
         self.threshold = threshold
 
     def call(self, images):
+        if len(images.shape) != 4:
+            raise ValueError(
+                "FitToInk takes images of shape (n, height, width, channels). "
+                f"Received: shape {tuple(images.shape)}. Pass `images[..., None]` for "
+                "gray images without channels, `image[None]` for a single one."
+            )
         x = ops.cast(images, "float32")
         light = ops.mean(x, axis=(1, 2, 3), keepdims=True) > 127.5
         x = ops.where(light, 255.0 - x, x)

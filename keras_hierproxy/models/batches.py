@@ -58,11 +58,14 @@ class Preparation:
     Args:
         check: function of a batch's labels (or None) that returns them, or raises.
         preprocess: function of a batch's inputs, or None.
+        check_inputs: function of them, preprocessed, that raises where the model does
+            not take them; in a pipeline of `tf.data` or grain it is not called.
     """
 
-    def __init__(self, check, preprocess):
+    def __init__(self, check, preprocess, check_inputs):
         self.check = check
         self.preprocess = preprocess
+        self.check_inputs = check_inputs
         self.error = None
 
     def __call__(self, load):
@@ -86,6 +89,7 @@ class Preparation:
         if self.preprocess is not None:
             x = self.preprocess(x)
             x = keras.tree.map_structure(keras.ops.convert_to_numpy, x)
+        self.check_inputs(x)
         batch = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         batch = batch if isinstance(batch, tuple) else (batch,)
         # tf.data, through which Keras feeds TensorFlow, takes a list for a tensor.

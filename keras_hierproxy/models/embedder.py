@@ -22,6 +22,7 @@ from keras_hierproxy.models.batches import (
 )
 from keras_hierproxy.models.export import export
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
+from keras_hierproxy.models.keeping_weights import keeping_weights
 from keras_hierproxy.ops import num_data_shards
 from keras_hierproxy.optimizers import (
     default_optimizer,
@@ -202,7 +203,7 @@ class Embedder:
         if kwargs.get("_use_cached_eval_dataset", False):
             # Keras's own call from `fit`, with batches that are ready.
             return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
-        with self._preparation() as prepare:
+        with keeping_weights(self), self._preparation() as prepare:
             x = as_batches(x, y, sample_weight, batch_size, False, prepare)
             return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
 
@@ -212,7 +213,7 @@ class Embedder:
         batch_size = batch_size or 32
         # So that what `keras.distribution` needs as filling comes last.
         batch_size += -batch_size % num_data_shards()
-        with self._preparation(labelled=False) as prepare:
+        with keeping_weights(self), self._preparation(labelled=False) as prepare:
             batches = as_batches(x, None, None, batch_size, False, prepare)
             outputs = keras.Model.predict(self, batches, verbose=verbose, **kwargs)
         return keras.tree.map_structure(lambda output: output[:rows], outputs)
@@ -251,6 +252,7 @@ class Embedder:
         """
         if preprocess and self._preprocess() is not None:
             x = self._preprocess()(x)
+        self._check_inputs(x)
         return keras.tree.map_structure(self._points, self.predict_on_batch(x))
 
     def export(
@@ -357,7 +359,10 @@ class Embedder:
 
     def _preparation(self, labelled=True):
         check = self._label_check() if labelled else unchecked
-        return Preparation(check, self._preprocess())
+        return Preparation(check, self._preprocess(), self._check_inputs)
+
+    def _check_inputs(self, x):
+        """Raises for a batch of inputs that the model does not take."""
 
     def _label_check(self):
         if not isinstance(getattr(self, "loss", None), EmbeddingLoss):

@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 import keras
+import keras_hub
 
 from keras_hierproxy.layers import LatentHierarchy, ProjectToGeometry, Proxies
 from keras_hierproxy.layers.project import projection_of
@@ -38,6 +39,8 @@ def export(embedder, filepath, format, preprocess, verbose, input_signature, opt
     """Writes what `embed` computes into a file; arguments as of `Embedder.export`."""
     backend = keras.config.backend()
     _check(embedder, format, backend)
+    if preprocess:
+        _check_preprocessor(embedder._preprocess(), format, backend)
     network = served_network(embedder, preprocess, input_signature)
     if isinstance(network.input, keras.KerasTensor):
         _check_sizes(network.input, format, backend)
@@ -156,6 +159,19 @@ def _check(embedder, format, backend):
                 f"To export {format!r} from the backend {backend!r}, Keras needs "
                 f"{module}: pip install 'keras-hierproxy[{extra}]'."
             )
+
+
+def _check_preprocessor(preprocessor, format, backend):
+    layers = getattr(preprocessor, "_flatten_layers", list)()
+    if backend == "jax" and any(
+        isinstance(each, keras_hub.layers.ImageConverter) for each in layers
+    ):
+        raise ValueError(
+            f"Keras does not export this preprocessor as {format!r} from the backend "
+            "'jax': in a graph, keras-hub's image converters compute with TensorFlow "
+            f"alone. {_ELSEWHERE} Or export the network alone by `preprocess=False`, "
+            "and do before it what the preprocessor does."
+        )
 
 
 def _refused_layers(layers, format, backend):

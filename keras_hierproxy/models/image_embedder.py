@@ -159,6 +159,20 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
     def _preprocess(self):
         return self.preprocessor
 
+    def _check_inputs(self, x):
+        # Keras's own errors name layers of the backbone.
+        shape, takes = getattr(x, "shape", None), self.input.shape
+        if shape is None or _fits(shape, takes):
+            return
+        expected = ", ".join("any" if side is None else str(side) for side in takes[1:])
+        received = f"Received: shape {tuple(shape)}"
+        if self.preprocessor is not None:
+            received += ", after the preprocessor"
+        raise ValueError(
+            f"{self.name!r} takes images of shape (n, {expected}): number, height, "
+            f"width, channels. {received}. " + _remedy(shape, takes)
+        )
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -279,6 +293,26 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
     def load_task_weights(self, filepath):
         skipped = [*self.backbone._flatten_layers(), *self.fresh_layers]
         keras.saving.load_weights(self, filepath, objects_to_skip=skipped)
+
+
+def _fits(shape, takes):
+    return len(shape) == len(takes) and all(
+        None in (side, wanted) or side == wanted
+        for side, wanted in zip(shape[1:], takes[1:], strict=True)
+    )
+
+
+def _remedy(shape, takes):
+    """How images of one shape are brought to another."""
+    if len(shape) != len(takes):
+        return (
+            "Pass `images[..., None]` for gray images without channels, "
+            "`image[None]` for a single one."
+        )
+    if None not in (shape[3], takes[3]) and shape[3] != takes[3]:
+        mode = "grayscale" if takes[3] == 1 else "rgb"
+        return f'Load them with `color_mode="{mode}"`.'
+    return f"Load them with `image_size={tuple(takes[1:3])}`."
 
 
 def _is_serialized(value):

@@ -1,5 +1,7 @@
 """Recall over the epochs of a run."""
 
+import math
+
 import numpy as np
 
 _COLOR = "#1b7837"
@@ -31,6 +33,10 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
             f"`khp.callbacks.RetrievalEvaluation(..., prefix={prefix!r})` logs. "
             f"Received: {', '.join(history) or 'nothing'}."
         )
+    # A good network's recall would else be a line at the top.
+    lowest = min(min(values) for _, recalls in levels for values in recalls.values())
+    bottom = max(0.0, math.floor(10 * lowest - 0.5) / 10)
+    limits = (bottom, 1 + (1 - bottom) / 50)
     figure = Figure(figsize=(1 + 4 * len(levels), 3.4), layout="constrained")
     for axes, (title, recalls) in zip(
         figure.subplots(1, len(levels), sharey=True, squeeze=False)[0],
@@ -44,7 +50,7 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
             label = f"K = {k}"
             axes.plot(epochs, values, "o-", ms=3, c=_COLOR, alpha=shade, label=label)
         axes.set_title(title, parse_math=False)
-        axes.set(xlabel="epoch", ylabel=f"{prefix}recall@K", ylim=(0, 1.02))
+        axes.set(xlabel="epoch", ylabel=f"{prefix}recall@K", ylim=limits)
         axes.label_outer()
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -42,7 +42,7 @@ def find(name):
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     raise FileNotFoundError(
         f"There is no recipe {name}, neither among the shipped ones nor as a .toml "
-        f"file.{hint} Shipped: {', '.join(names())}."
+        f"file.{hint} `hierproxy zoo list --recipes` lists the shipped ones."
     )
 
 

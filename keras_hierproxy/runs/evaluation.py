@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 
-from keras_hierproxy import embeddings
+from keras_hierproxy import embeddings, shipped
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.embeddings.files import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.registry import METRICS
@@ -33,6 +33,13 @@ def evaluation_settings(model, data, changes):
     record = read_record(model)
     other = None if data is None else Settings(data=data)
     if record is None and other is None:
+        known = shipped.presets().get(str(model))
+        if known is not None:
+            raise ValueError(
+                f"{model} is a shipped preset: say with --data what to evaluate it on. "
+                f"Its card's: hierproxy evaluate {model} "
+                f"{known['recall@1'][0]['arguments']}"
+            )
         raise ValueError(
             f"{model} is not the folder of a run. Name one, or, if it is another "
             "model, say with --data what to evaluate on."

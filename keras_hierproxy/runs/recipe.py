@@ -14,7 +14,7 @@ _PLACES = {
     "test_groups": "data.test_groups",
     "test_split": "data.test_split",
     "image_size": "data.image_size",
-    "loss": "loss.name",
+    "loss": "loss.name (for HPL, proxies.hierarchy)",
     "level_sizes": "proxies.hierarchy.level_sizes",
     "latent_proxies": "proxies.latent",
     "max_triplets": "loss.hier.max_triplets",
@@ -47,7 +47,7 @@ def recipe_settings(name, overrides, given):
         if option not in _BESIDE:
             raise ValueError(
                 f"--{option.replace('_', '-')} does not go with --recipe, which says "
-                f"all of it. Change {_PLACES[option]} with --set. Received: {value!r}."
+                f"all of it. Change {_PLACES[option]} with --set. Received: {value}."
             )
     settings = Settings.of_recipe(recipes.load(name, overrides), **given)
     settings.plan()  # Whether it goes with the epochs given.

@@ -243,10 +243,14 @@ class Run:
         sizes = ", ".join(
             f"{count:,} {name}" for name, count in self._record["data"]["test"].items()
         )
+        start = f", from {self.settings.preset}" if self.settings.preset else ""
         return [
             ("run", self.folder.resolve().name),
             ("test data", f"{self.settings.data}: {sizes}"),
-            ("trained with", f"{self.settings.method}, seed {self.settings.seed}"),
+            (
+                "trained with",
+                f"{self.settings.method}, seed {self.settings.seed}{start}",
+            ),
             (
                 "epoch",
                 f"{metrics['selected_epoch']} of {metrics['epochs']}, "

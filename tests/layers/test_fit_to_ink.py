@@ -89,3 +89,9 @@ def test_saved_and_in_a_model(ring):
 def test_bad_arguments(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         FitToInk(**options)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (8, 8, 1)])
+def test_images_of_another_rank(shape):
+    with pytest.raises(ValueError, match=r"n, height, width, channels.*\[\.\.\., None"):
+        FitToInk()(np.zeros(shape, "float32"))

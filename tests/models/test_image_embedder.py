@@ -312,3 +312,56 @@ def test_conv4_of_widening_blocks():
     assert backbone.output_shape == (None, 1, 1, 5)
     with pytest.raises(ValueError, match="each of the 4 blocks"):
         khp.models.conv4(filters=(2, 3))
+
+
+# Images that the network does not take
+
+
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((2, 16, 16, 3), 'color_mode="grayscale"'),
+        ((2, 20, 16, 1), r"image_size=\(16, 16\)"),
+        ((2, 16, 16), r"images\[..., None\]"),
+        ((16, 16, 1), r"image\[None\]"),
+    ],
+)
+@pytest.mark.parametrize("preprocessor", [None, keras.layers.Rescaling(1 / 2)])
+def test_images_of_another_shape(shape, remedy, preprocessor):
+    embedder = khp.models.ImageEmbedder(
+        khp.models.conv4((16, 16, 1), (4, 4, 4, 4)), 2, preprocessor
+    )
+    embedder.compile(loss=khp.losses.ProxyNCALoss())
+    images = np.zeros((2, 16, 16, 1), "float32")
+    before = embedder.embed(images)
+    wrong = np.zeros(shape, "float32")
+    message = rf"takes images of shape \(n, 16, 16, 1\).*{remedy}"
+    for use in (embedder.embed, embedder.predict, embedder.embed_on_batch):
+        with pytest.raises(ValueError, match=message):
+            use(wrong)
+    with pytest.raises(ValueError, match=message):
+        embedder.fit(wrong, np.zeros(len(wrong), int), verbose=0)
+    np.testing.assert_array_equal(embedder.embed(images), before)
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_image_that_cannot_be_read_costs_no_weights(bad):
+    class Photos(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            if index == bad:
+                raise OSError("a broken photo")
+            return np.zeros((2, 16, 16, 3), "float32"), np.zeros(2, int)
+
+    embedder = compiled(conv4_embedder())
+    images = np.zeros((2, 16, 16, 3), "float32")
+    before = embedder.embed(images)
+    weights = embedder.get_weights()
+    for use in (embedder.embed, embedder.evaluate):
+        with pytest.raises(OSError, match="a broken photo"):
+            use(Photos())
+    for value, old in zip(embedder.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(value, old)
+    np.testing.assert_array_equal(embedder.embed(images), before)
