@@ -1,6 +1,7 @@
 """A labelled set of images for retrieval, and its training, validation, test split."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -224,7 +225,8 @@ class RetrievalDataset:
         Args:
             validation: share of the classes for validation, in `[0, 1)`.
             test: share of the classes for the test, in `[0, 1)`. A set of share 0
-                is `None`; any other gets at least one class.
+                is `None`; any other gets at least one class. Of a single one every
+                neighbour is right, which a warning says.
             seed: seed of the draw: the same seed, the same classes.
             level: level whose classes are drawn. Defaults to 0, the finest; a
                 coarser one also keeps the sets disjoint in that level.
@@ -256,7 +258,7 @@ class RetrievalDataset:
             )
         held_out = np.split(classes, np.cumsum(sizes))
         parts = {"validation": held_out[0], "test": held_out[1], "train": held_out[2]}
-        return Splits(
+        splits = Splits(
             **{
                 part: self.select_classes(ids, level, f"{self.name}/{part}")
                 if len(ids)
@@ -264,6 +266,15 @@ class RetrievalDataset:
                 for part, ids in parts.items()
             }
         )
+        for held_out in (splits.validation, splits.test):
+            if held_out is not None and held_out.num_classes == 1:
+                warnings.warn(
+                    f"{held_out.name!r} has a single class: every neighbour is right "
+                    f"and Recall@K is 1. Received: validation={validation} and "
+                    f"test={test} of {len(classes)} classes; pass larger shares.",
+                    stacklevel=2,
+                )
+        return splits
 
     def batches(
         self,

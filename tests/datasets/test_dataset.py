@@ -102,7 +102,8 @@ def test_split_is_a_function_of_the_seed():
 
 def test_a_share_of_zero_gives_no_set():
     data = RetrievalDataset(np.zeros(8), np.arange(8) // 2)
-    splits = data.split(validation=0.01, test=0)
+    with pytest.warns(UserWarning, match="single class.*validation=0.01"):
+        splits = data.split(validation=0.01, test=0)
     assert splits.test is None
     assert splits.validation.num_classes == 1
     assert splits.train.num_classes == 3
