@@ -5,7 +5,6 @@ import importlib.util
 from pathlib import Path
 
 import keras
-import keras_hub
 
 from keras_hierproxy.layers import LatentHierarchy, ProjectToGeometry, Proxies
 from keras_hierproxy.layers.project import projection_of
@@ -162,10 +161,12 @@ def _check(embedder, format, backend):
 
 
 def _check_preprocessor(preprocessor, format, backend):
+    if backend != "jax":
+        return
+    import keras_hub  # Takes a second; whoever exports such a layer has it loaded.
+
     layers = getattr(preprocessor, "_flatten_layers", list)()
-    if backend == "jax" and any(
-        isinstance(each, keras_hub.layers.ImageConverter) for each in layers
-    ):
+    if any(isinstance(each, keras_hub.layers.ImageConverter) for each in layers):
         raise ValueError(
             f"Keras does not export this preprocessor as {format!r} from the backend "
             "'jax': in a graph, keras-hub's image converters compute with TensorFlow "
