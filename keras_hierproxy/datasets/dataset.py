@@ -266,10 +266,10 @@ class RetrievalDataset:
                 for part, ids in parts.items()
             }
         )
-        for held_out in (splits.validation, splits.test):
-            if held_out is not None and held_out.num_classes == 1:
+        for aside in (splits.validation, splits.test):
+            if aside is not None and aside.num_classes == 1:
                 warnings.warn(
-                    f"{held_out.name!r} has a single class: every neighbour is right "
+                    f"{aside.name!r} has a single class: every neighbour is right "
                     f"and Recall@K is 1. Received: validation={validation} and "
                     f"test={test} of {len(classes)} classes; pass larger shares.",
                     stacklevel=2,

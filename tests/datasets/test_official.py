@@ -242,8 +242,8 @@ def test_counts_of_the_full_set_are_asserted(name, root, monkeypatch):
 @pytest.mark.filterwarnings("default:.*This is a part of it")
 def test_a_part_of_a_set_is_read_with_a_warning(name, root):
     with pytest.warns(UserWarning, match="results do not compare with published") as w:
-        load(name, root)
-    assert sum("published" in str(each.message) for each in w) == 1
+        load(name, root, validation=0)
+    assert len(w) == 1
 
 
 def test_paths_are_those_of_the_files(name, root):

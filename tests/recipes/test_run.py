@@ -142,7 +142,10 @@ def test_the_last_epoch_of_all_classes(call, recipe, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--loss", "hpl"), "--loss does not go with --recipe.*Change loss.name"),
+        (
+            ("--loss", "hpl"),
+            r"--loss does not go with --recipe.*Change loss.name \(.* with",
+        ),
         (("--batch-size", "8"), "Change data.batch_size with --set. Received: 8"),
         (("--set", "loss.margin=x"), "x is no TOML value"),
         (("--epochs", "1", "--set", "optimizer.warmup_epochs=1"), "optimizer.warmup_e"),
