@@ -1,0 +1,91 @@
+"""Checks of what is passed in: each returns a plain value, or says what to pass.
+
+What a number may be is decided here alone, so that it is refused where it comes in,
+before anything is built from it. Errors name the argument as it was received.
+"""
+
+import math
+from numbers import Real
+
+import numpy as np
+
+
+def integer(name, value, least=None, most=None):
+    """A whole number as an `int`.
+
+    Args:
+        name: str, of the argument.
+        value: what was passed; a bool is no number.
+        least, most: the bounds, which are themselves allowed; None for none.
+
+    Raises:
+        ValueError: `value` is no integer between the bounds.
+
+    Example:
+
+    >>> integer("batch_size", 32, least=1)
+    32
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not _within(value, least=least, most=most):
+        _refuse(name, value, "an integer", least=least, most=most)
+    return int(value)
+
+
+def real(name, value, least=None, most=None, above=None, below=None):
+    """A finite number as a `float`.
+
+    Args:
+        name: str, of the argument.
+        value: what was passed; a bool is no number.
+        least, most: bounds which are themselves allowed; None for none.
+        above, below: bounds which are not.
+
+    Raises:
+        ValueError: `value` is no finite number between the bounds.
+
+    Example:
+
+    >>> real("temperature", 0.1, above=0)
+    0.1
+    """
+    bounds = {"above": above, "least": least, "below": below, "most": most}
+    number = isinstance(value, Real | np.number) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not _within(value, **bounds):
+        _refuse(name, value, "a finite number", **bounds)
+    return float(value)
+
+
+def one_of(name, value, choices):
+    """A value that is one of a few.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    choices = tuple(choices)
+    # By equality and kind: True is no 1, and an array has no single answer.
+    if not any(type(value) is type(each) and value == each for each in choices):
+        allowed = ", ".join(map(repr, choices))
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}.")
+    return value
+
+
+def _within(value, least=None, most=None, above=None, below=None):
+    return (
+        (least is None or value >= least)
+        and (most is None or value <= most)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+
+
+def _refuse(name, value, kind, least=None, most=None, above=None, below=None):
+    words = {
+        "of at least": least,
+        "above": above,
+        "of at most": most,
+        "below": below,
+    }
+    bounds = [f"{word} {bound:g}" for word, bound in words.items() if bound is not None]
+    wanted = " ".join([kind, " and ".join(bounds)]).strip()
+    raise ValueError(f"`{name}` must be {wanted}. Received: {value!r}.")
