@@ -6,6 +6,12 @@ import warnings
 import numpy as np
 
 from keras_hierproxy.datasets.batches import Batches
+from keras_hierproxy.labels import (
+    DISTRACTOR,
+    check_keys,
+    check_labels,
+    usual_level_names,
+)
 
 
 class RetrievalDataset:
@@ -20,7 +26,9 @@ class RetrievalDataset:
         images: `uint8` array of shape `(N, H, W, C)`, an array of any other
             `N` items, or a `keras_hierproxy.datasets.ImageFiles`, which decodes
             the images that it is asked for.
-        labels: integer array of shape `(N,)` or `(N, L)`, finest level first.
+        labels: integer array of shape `(N,)` or `(N, L)`, finest level first. -1 is
+            a distractor, which no query matches and which is no query itself; on the
+            finer levels alone, an image whose class is known on the coarser ones only.
         class_names: one list of names a level, indexed by the ids in `labels`.
             Defaults to these ids as strings.
         level_names: a name for each level. Defaults to
@@ -30,17 +38,22 @@ class RetrievalDataset:
         is_query: bool array `(N,)`: which images are queries; the others are the
             gallery that they retrieve from. By default `None`: each image is a
             query against all others.
+        groups: int or str array `(N,)`: which images were taken together, as of one
+            clip, camera or product shoot. In evaluation a query does not retrieve
+            the images of its own group. -1 or an empty string is an image that is in
+            no group. By default `None`: none is.
 
     Attributes:
-        labels: `int32` array `(N, L)`, finest level first, dense ids.
+        labels: `int32` array `(N, L)`, finest level first, dense ids, -1 for none.
         taxonomy: `int32` array `(num_classes, L - 1)`: the class of each coarser
             level in which each of the finest classes lies, finest first.
         class_names: tuple of `L` tuples; `class_names[level][id]` is a name.
+        groups: `int64` array `(N,)` of dense ids, -1 for none; or `None`.
 
     Raises:
         ValueError: labels that are not integers, negative, one-hot, not nested,
             or of another length than `images`; names that do not fit them; all
-            images queries, or none.
+            images queries, or none, or no query with a class that is in the gallery.
 
     Example:
 
@@ -67,6 +80,7 @@ class RetrievalDataset:
         name="dataset",
         paths=None,
         is_query=None,
+        groups=None,
     ):
         self.images = images if hasattr(images, "subset") else np.asarray(images)
         if self.images.dtype == object:
@@ -74,25 +88,38 @@ class RetrievalDataset:
                 "images must have one shape to be an array. Received images of "
                 "different shapes: resize them, or use `from_directory`."
             )
-        labels = _check_labels(labels, len(self.images))
+        labels = check_labels(
+            labels,
+            len(self.images),
+            rows_are="images",
+            level_names=level_names,
+            class_names=class_names,
+        )
         _check_length("paths", paths, len(labels), "images")
         _check_length("class_names", class_names, labels.shape[1], "label levels")
         _check_length("level_names", level_names, labels.shape[1], "label levels")
+        if (labels[:, 0] == DISTRACTOR).all():
+            raise ValueError(
+                f"labels must hold a class. Received {len(labels)} rows that are -1 on "
+                "the finest level, distractors all of them."
+            )
 
         self.name = name
         self.paths = None if paths is None else tuple(str(path) for path in paths)
         self.is_query = _check_is_query(is_query, len(labels))
-        self.level_names = tuple(level_names or _default_level_names(labels.shape[1]))
-        ids, dense = zip(
-            *(np.unique(level, return_inverse=True) for level in labels.T),
-            strict=True,
-        )
+        self.groups = None if groups is None else _dense_groups(groups, len(labels))
+        self.level_names = tuple(level_names or usual_level_names(labels.shape[1]))
+        ids, dense = zip(*map(_dense, labels.T), strict=True)
         self.labels = np.stack(dense, axis=1).astype("int32")
         self.class_names = tuple(
             _names_of(present, None if class_names is None else class_names[level])
             for level, present in enumerate(ids)
         )
-        self.taxonomy = self._nested_taxonomy()
+        # Every class has a first image, and they nest.
+        _, first = np.unique(self.labels[:, 0], return_index=True)
+        self.taxonomy = self.labels[first[-self.num_classes :], 1:]
+        if self.is_query is not None:
+            self._check_that_queries_have_positives()
 
     def __len__(self):
         return len(self.labels)
@@ -126,8 +153,9 @@ class RetrievalDataset:
             points: array `(N, ...)`, the embeddings of the images.
 
         Returns:
-            Dictionary of `queries` and `query_labels`, and, where some images are
-            the gallery of others, of `gallery` and `gallery_labels`.
+            Dictionary of `queries` and `query_labels`; where some images are the
+            gallery of others, of `gallery` and `gallery_labels`; and, where there are
+            groups, of `groups` (and `gallery_groups`).
 
         Example:
 
@@ -142,13 +170,16 @@ class RetrievalDataset:
         khp.retrieval.evaluate(**data.retrieval_arguments(points), k=1)
         ```
         """
+        of_queries = {"queries": points, "query_labels": self.labels}
+        if self.groups is not None:
+            of_queries["groups"] = self.groups
         if self.is_query is None:
-            return {"queries": points, "query_labels": self.labels}
-        return {
-            "queries": points[self.is_query],
-            "query_labels": self.labels[self.is_query],
-            "gallery": points[~self.is_query],
-            "gallery_labels": self.labels[~self.is_query],
+            return of_queries
+        of_gallery = {"gallery": points, "gallery_labels": self.labels}
+        if self.groups is not None:
+            of_gallery["gallery_groups"] = self.groups
+        return {name: values[self.is_query] for name, values in of_queries.items()} | {
+            name: values[~self.is_query] for name, values in of_gallery.items()
         }
 
     def subset(self, indices, name=None):
@@ -185,6 +216,7 @@ class RetrievalDataset:
             name=name or self.name,
             paths=None if self.paths is None else [self.paths[i] for i in indices],
             is_query=None if self.is_query is None else self.is_query[indices],
+            groups=None if self.groups is None else self.groups[indices],
         )
 
     def select_classes(self, classes, level=0, name=None):
@@ -221,6 +253,8 @@ class RetrievalDataset:
 
     def split(self, validation=0.15, test=0.15, seed=0, level=0):
         """Splits into training, validation and test sets of disjoint classes.
+
+        Images without a class (label -1) are in none of them, which a warning says.
 
         Args:
             validation: share of the classes for validation, in `[0, 1)`.
@@ -266,6 +300,13 @@ class RetrievalDataset:
                 for part, ids in parts.items()
             }
         )
+        num_unknown = int((self.labels[:, level] == DISTRACTOR).sum())
+        if num_unknown:
+            warnings.warn(
+                f"{num_unknown:,} images of {self.name!r} have no class (label -1) and "
+                "are in none of the sets.",
+                stacklevel=2,
+            )
         for aside in (splits.validation, splits.test):
             if aside is not None and aside.num_classes == 1:
                 warnings.warn(
@@ -335,6 +376,13 @@ class RetrievalDataset:
         images, labels = data.batches(4, sampler="balanced")[0]
         ```
         """
+        num_unknown = int((self.labels[:, 0] == DISTRACTOR).sum())
+        if num_unknown:
+            raise ValueError(
+                f"Batches are for training, and {num_unknown:,} of {len(self):,} "
+                "images have no class to be trained on (label -1). Pass "
+                "`data.subset(data.labels[:, 0] >= 0).batches(...)`."
+            )
         super_labels = None
         if sampler == "hierarchical":
             if level not in range(1, self.num_levels):
@@ -360,33 +408,31 @@ class RetrievalDataset:
             host=host,
         )
 
-    def _nested_taxonomy(self):
-        _, first = np.unique(self.labels[:, 0], return_index=True)
-        for level in range(1, self.num_levels):
-            fine, coarse = self.labels[:, level - 1 : level + 1].T
-            parent = np.empty(len(self.class_names[level - 1]), int)
-            parent[fine] = coarse
-            stray = np.flatnonzero(parent[fine] != coarse)
-            if len(stray):
-                self._raise_not_nested(level, stray[0], parent)
-        return self.labels[first, 1:]
-
-    def _raise_not_nested(self, level, row, parent):
-        fine, coarse = self.labels[row, level - 1 : level + 1]
-        one_hot = np.isin(self.labels, (0, 1)).all() and (
-            (self.labels.sum(1) == 1).all()
+    def _check_that_queries_have_positives(self):
+        queries, gallery = self.labels[self.is_query], self.labels[~self.is_query]
+        shared = [
+            np.intersect1d(*pair)[-1:].tolist() not in ([], [DISTRACTOR])
+            for pair in zip(queries.T, gallery.T, strict=True)
+        ]
+        if shared[0]:
+            return
+        names = [
+            [self.class_names[0][i] for i in np.unique(labels[:, 0]) if i >= 0][:3]
+            for labels in (queries, gallery)
+        ]
+        what = (
+            f"No query of {self.name!r} has a class that is in the gallery. Received "
+            f"queries of {names[0]} ..., and a gallery of {names[1]} ..."
         )
-        raise ValueError(
-            "labels must be nested: each class in exactly one class of the next "
-            f"level. Received {self.level_names[level - 1]} "
-            f"{self.class_names[level - 1][fine]!r} in both "
-            f"{self.level_names[level]} {self.class_names[level][coarse]!r} and "
-            f"{self.class_names[level][parent[fine]]!r}. "
-            + (
-                "These labels look one-hot: pass `labels.argmax(-1)`."
-                if one_hot
-                else "The finest level is the first column."
+        if not any(shared):
+            raise ValueError(
+                f"{what} There is nothing to find: are queries and gallery those of "
+                "one test set?"
             )
+        warnings.warn(
+            f"{what} They share super-classes alone: metrics of "
+            f"{self.level_names[0]!r} will be NaN.",
+            stacklevel=3,
         )
 
 
@@ -406,35 +452,6 @@ class Splits:
     train: RetrievalDataset
     validation: RetrievalDataset | None
     test: RetrievalDataset | None
-
-
-def _check_labels(labels, num_images):
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels must be integer class ids. Received dtype {labels.dtype}: cast "
-            "ids with `labels.astype('int32')`, turn one-hot rows into ids with "
-            "`labels.argmax(-1)`."
-        )
-    if labels.ndim == 1:
-        labels = labels[:, None]
-    if labels.ndim != 2 or not labels.size:
-        raise ValueError(
-            "labels must have shape (N,) or (N, levels), with at least one row. "
-            f"Received shape {labels.shape}."
-        )
-    if len(labels) != num_images:
-        raise ValueError(
-            f"labels must have one row an image. Received {len(labels)} rows of "
-            f"labels and {num_images} images."
-        )
-    if labels.min() < 0:
-        row, level = np.argwhere(labels < 0)[0]
-        raise ValueError(
-            "labels must be ids of 0 or more. Received "
-            f"labels[{row}, {level}] = {labels[row, level]}."
-        )
-    return labels
 
 
 def _check_is_query(is_query, num_images):
@@ -463,13 +480,28 @@ def _check_length(argument, values, expected, what):
         )
 
 
-def _default_level_names(num_levels):
-    return ("class", *(f"level{level}" for level in range(1, num_levels)))
+def _dense(ids):
+    """The ids that are there, and of each row its place among them, or -1."""
+    present, dense = np.unique(ids, return_inverse=True)
+    num_missing = int(present[0] == DISTRACTOR)
+    return present[num_missing:], dense - num_missing
+
+
+def _dense_groups(groups, num_images):
+    groups = check_keys(groups, num_images, "groups")
+    none = "" if groups.dtype.kind == "U" else DISTRACTOR
+    names, dense = np.unique(groups, return_inverse=True)
+    return np.where(groups == none, DISTRACTOR, dense)
 
 
 def _names_of(ids, names):
     if names is None:
         return tuple(str(i) for i in ids)
+    if isinstance(names, str):
+        raise ValueError(
+            "class_names must hold a list of names for each level. Received the "
+            f"string {names!r} for a level."
+        )
     if ids[-1] >= len(names):
         raise ValueError(
             f"class_names must name every id. Received {len(names)} names, "

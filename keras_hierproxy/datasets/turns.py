@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_hierproxy.datasets.dataset import RetrievalDataset
+from keras_hierproxy.labels import DISTRACTOR
 
 TURNS = (0, 90, 180, 270)
 
@@ -31,6 +32,7 @@ def with_quarter_turns(data):
         )
     turns = np.arange(len(TURNS))
     labels = len(TURNS) * data.labels[None] + turns[:, None, None]
+    labels[:, data.labels == DISTRACTOR] = DISTRACTOR
     return RetrievalDataset(
         np.concatenate([np.rot90(data.images, turn, (1, 2)) for turn in turns]),
         labels.reshape(-1, data.num_levels),
@@ -41,4 +43,5 @@ def with_quarter_turns(data):
         level_names=data.level_names,
         name=data.name,
         paths=data.paths and data.paths * len(TURNS),
+        groups=None if data.groups is None else np.tile(data.groups, len(TURNS)),
     )

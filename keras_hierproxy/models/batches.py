@@ -7,6 +7,7 @@ import types
 import keras
 import numpy as np
 
+from keras_hierproxy.labels import DISTRACTOR, integer_ids
 from keras_hierproxy.ops import num_data_shards
 
 
@@ -128,28 +129,34 @@ def check_labels(labels, num_classes):
     """
     if labels is None:
         raise ValueError("The loss needs labels. Received: inputs without labels.")
-    labels = keras.ops.convert_to_numpy(labels)
-    if labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"Labels must be integer class ids. Received dtype {labels.dtype}; pass "
-            "`y.astype('int32')`, or `y.argmax(-1)` for one-hot labels."
-        )
+    labels = integer_ids(labels, "y")
     if labels.ndim != 1 and labels.shape[1:] != (1,):
         raise ValueError(
             "Labels must be class ids of shape (n,). Received shape "
             f"{labels.shape}; for one-hot labels pass `y.argmax(-1)`, for labels of "
             "several levels their first column, `y[:, 0]`."
         )
-    if num_classes is None or not labels.size:
+    if not labels.size:
         return labels
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"Labels must be class ids from 0 to {num_classes - 1}, one for each of "
-            f"the {num_classes} classes that have proxies. Received labels from "
-            f"{labels.min()} to {labels.max()}. "
-            "`np.unique(y, return_inverse=True)[1]` makes ids dense; to evaluate "
+    least, most = labels.min(), labels.max()
+    if least < 0 or (num_classes is not None and most >= num_classes):
+        allowed = "of 0 or more"
+        if num_classes is not None:
+            allowed = (
+                f"from 0 to {num_classes - 1}, one for each of the {num_classes} "
+                "classes that have proxies"
+            )
+        advice = (
+            "-1 is a distractor, which has no class to train on: leave these rows out, "
+            "`x[y >= 0], y[y >= 0]`."
+            if least == DISTRACTOR
+            else "`np.unique(y, return_inverse=True)[1]` makes ids dense; to evaluate "
             "classes that were not trained on, pass them to "
             "`khp.callbacks.RetrievalEvaluation` instead of `validation_data`."
+        )
+        raise ValueError(
+            f"Labels must be class ids {allowed}. Received labels from {least} to "
+            f"{most}. {advice}"
         )
     return labels
 

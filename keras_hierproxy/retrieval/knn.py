@@ -6,7 +6,17 @@ from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.retrieval.search import NeighborSearch
 
 
-def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutable)
+def knn(
+    queries,
+    gallery=None,
+    *,
+    k,
+    geometry=Sphere(),  # noqa: B008 (immutable)
+    query_ids=None,
+    gallery_ids=None,
+    groups=None,
+    gallery_groups=None,
+):
     """The `k` nearest gallery rows of every query.
 
     The search is exact. On the sphere it ranks by float32 similarity, so that only
@@ -32,11 +42,14 @@ def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutabl
         k: int, how many neighbours: at most `m`, or `n - 1` in leave-one-out.
         geometry: where the embeddings live. The default, `Sphere()`, compares
             directions, so rows need not be normalised.
+        query_ids, gallery_ids, groups, gallery_groups: what a query does not
+            retrieve; see `evaluate`.
 
     Returns:
         `(indices, similarities)`, both `(n, k)`: rows of the gallery, int64,
         most similar first, and their similarities, float32: cosines on the sphere,
-        negative distances on the ball.
+        negative distances on the ball. Where ids or groups leave a query fewer than
+        `k` rows, the rest is -1 and minus infinity.
 
     Raises:
         ValueError: if a row holds NaN or infinity or lies outside the geometry, if
@@ -51,7 +64,15 @@ def knn(queries, gallery=None, *, k, geometry=Sphere()):  # noqa: B008 (immutabl
     >>> similarities.ravel()
     array([0.8, 0.8, 0.6], dtype=float32)
     """
-    search = NeighborSearch(queries, gallery, geometry)
+    search = NeighborSearch(
+        queries,
+        gallery,
+        geometry,
+        query_ids=query_ids,
+        gallery_ids=gallery_ids,
+        groups=groups,
+        gallery_groups=gallery_groups,
+    )
     search.check_k(k)
     n = len(search.queries)
     indices = np.empty((n, k), dtype="int64")

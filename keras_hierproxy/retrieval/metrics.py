@@ -15,28 +15,35 @@ Example:
 
 import numpy as np
 
+from keras_hierproxy.labels import integer_ids
+from keras_hierproxy.retrieval.exclusions import count_equal
 
-def count_positives(query_labels, gallery_labels=None):
+
+def count_positives(query_labels, gallery_labels=None, exclusions=None):
     """How many rows of the gallery share each query's label.
 
     Args:
-        query_labels: int array `(n,)`.
+        query_labels: int array `(n,)`; -1, a distractor, has no positive.
         gallery_labels: int array `(m,)`. By default the gallery is the queries
             themselves, and a query does not count as its own positive.
+        exclusions: the `Exclusions` of a search by ids or groups, or None.
 
     Returns:
         int64 array `(n,)`.
 
     Example:
 
-    >>> count_positives(np.array([7, 7, 7, 2]))
-    array([2, 2, 2, 0])
+    >>> count_positives(np.array([7, 7, 7, 2, -1]))
+    array([2, 2, 2, 0, 0])
     """
-    counted = query_labels if gallery_labels is None else gallery_labels
-    classes, counts = np.unique(counted, return_counts=True)
-    place = np.searchsorted(classes, query_labels).clip(max=len(classes) - 1)
-    found = np.where(classes[place] == query_labels, counts[place], 0)
-    return found - 1 if gallery_labels is None else found
+    own = integer_ids(query_labels, "query_labels")
+    others = own
+    if gallery_labels is not None:
+        others = integer_ids(gallery_labels, "gallery_labels")
+    found = count_equal([own], [others])
+    if exclusions is not None:
+        return found - exclusions.count(own, others)
+    return found if gallery_labels is not None else found - (own >= 0)
 
 
 def recall_at_k(relevance, num_positives, k):

@@ -1,12 +1,20 @@
 """Scores of every query: what means, intervals, tables of classes and tests are of."""
 
 import dataclasses
+import warnings
 from functools import partial
 
 import numpy as np
 
 from keras_hierproxy.geometry import Sphere
+from keras_hierproxy.labels import (
+    DISTRACTOR,
+    check_nested,
+    check_rows,
+    look_one_hot,
+)
 from keras_hierproxy.retrieval.clusters import cluster_agreement
+from keras_hierproxy.retrieval.exclusions import warn_of_queries_in_gallery
 from keras_hierproxy.retrieval.metrics import count_positives, recall_at_k
 from keras_hierproxy.retrieval.ranking import whole_rankings
 from keras_hierproxy.retrieval.registry import METRICS, USUAL
@@ -20,8 +28,8 @@ class QueryScores:
 
     Attributes:
         results: dictionary, under the names of `evaluate`: of each metric a float64
-            array `(num_queries,)`, NaN for queries that are left out; of `nmi`, `ami`
-            and the counts a number.
+            array with a value for each row of the queries, NaN for those that are left
+            out and for distractors; of `nmi`, `ami` and the counts a number.
         conventions: dictionary of sentences: how the numbers are computed.
     """
 
@@ -70,6 +78,10 @@ def score_queries(
     k=(1, 2, 4, 8),
     metrics=USUAL,
     geometry=Sphere(),  # noqa: B008 (immutable)
+    query_ids=None,
+    gallery_ids=None,
+    groups=None,
+    gallery_groups=None,
     verbose=False,
 ):
     """Retrieval metrics of every single query.
@@ -94,13 +106,24 @@ def score_queries(
     ks = (k,) if np.ndim(k) == 0 else tuple(k)
     if not ks:
         raise ValueError("k must be one or more positive integers. Received: none.")
-    search = NeighborSearch(queries, gallery, geometry, verbose)
+    search = NeighborSearch(
+        queries,
+        gallery,
+        geometry,
+        verbose,
+        query_ids=query_ids,
+        gallery_ids=gallery_ids,
+        groups=groups,
+        gallery_groups=gallery_groups,
+    )
     for each in ks:
         search.check_k(each)
     query_labels, gallery_labels = _check_label_pair(
         search, query_labels, gallery_labels
     )
-    values = _Values(metrics, ks, query_labels, gallery_labels, search.leave_one_out)
+    if search.exclusions is None and not search.leave_one_out:
+        warn_of_queries_in_gallery(search.queries, search.gallery)
+    values = _Values(metrics, ks, query_labels, gallery_labels, search)
     for rows, indices in _neighbors(search, values):
         values.add(rows, indices)
 
@@ -110,18 +133,34 @@ def score_queries(
         results |= {prefix + name: values[level, name] for name in values.by_level}
         results |= _clusters(metrics, search, query_labels[:, level], prefix)
         if level == 0:
-            results["num_queries"] = len(query_labels)
-        excluded = values.num_positives[:, level] == 0
+            results["num_queries"] = int(values.asked.sum())
+        excluded = values.asked & (values.num_positives[:, level] == 0)
         results[f"{prefix}num_excluded"] = int(excluded.sum())
     results |= {name: values[0, name] for name in values.graded}
-    return QueryScores(results, _conventions(search, metrics))
+    return QueryScores(results, _conventions(search, metrics, values))
+
+
+# What ids and groups leave out of a ranking.
+_EXCLUDED = {
+    "query_ids": "a row of its own id",
+    "groups": "a row of its own group (clip, camera, product shoot)",
+}
 
 
 class _Values:
     """Scores of every query, filled block by block."""
 
-    def __init__(self, metrics, ks, query_labels, gallery_labels, leave_one_out):
-        self.query_labels, self.gallery_labels = query_labels, gallery_labels
+    def __init__(self, metrics, ks, query_labels, gallery_labels, search):
+        # What has no class is equal to nothing. A last row stands for index -1, past
+        # the last rank.
+        self.query_labels = np.where(query_labels == DISTRACTOR, -2, query_labels)
+        none = np.full_like(gallery_labels[:1], DISTRACTOR)
+        self.gallery_labels = np.concatenate([gallery_labels, none])
+        # Of no class on the coarsest level: of none on the others.
+        self.asked = query_labels[:, -1] != DISTRACTOR
+        self.num_distractors = int((gallery_labels[:, -1] == DISTRACTOR).sum())
+        if not search.leave_one_out:
+            self.num_distractors += int((~self.asked).sum())
         self.by_level, self.graded = {}, {}
         for name in metrics:
             metric = METRICS[name]
@@ -133,7 +172,9 @@ class _Values:
                 self.by_level[name] = metric.score
         self.num_positives = np.stack(
             [
-                count_positives(own, None if leave_one_out else others)
+                count_positives(
+                    own, None if search.leave_one_out else others, search.exclusions
+                )
                 for own, others in zip(query_labels.T, gallery_labels.T, strict=True)
             ],
             axis=1,
@@ -143,9 +184,10 @@ class _Values:
         self.depths = np.full_like(self.num_positives, max(ks))
         if "r" in self.needs:
             self.depths = np.maximum(self.depths, self.num_positives)
+        self.depths[~self.asked] = 0
         num_queries, num_levels = query_labels.shape
         self._values = {
-            (level, name): np.empty(num_queries)
+            (level, name): np.full(num_queries, np.nan)
             for level in range(num_levels)
             for name in (*self.by_level, *(self.graded if level == 0 else ()))
         }
@@ -175,7 +217,7 @@ class _Values:
 def _neighbors(search, values):
     """Blocks of queries and their neighbours, as deep as the metrics look."""
     if "all" in values.needs:
-        yield from whole_rankings(search)
+        yield from whole_rankings(search, np.flatnonzero(values.asked))
     elif values.by_level:
         for rows, indices, _ in search(values.depths.max(axis=1)):
             yield rows, indices
@@ -185,15 +227,28 @@ def _clusters(metrics, search, labels, prefix):
     wanted = [name for name in metrics if METRICS[name].depth == "none"]
     if not wanted:
         return {}
-    agreement = cluster_agreement(search.queries, labels, search.geometry)
+    known = labels != DISTRACTOR
+    if not known.any():
+        return dict.fromkeys((prefix + name for name in wanted), float("nan"))
+    queries = search.queries if known.all() else search.queries[known]
+    agreement = cluster_agreement(queries, labels[known], search.geometry)
     return {prefix + name: agreement[name] for name in wanted}
 
 
-def _conventions(search, metrics):
+def _conventions(search, metrics, values):
     among = "all other queries" if search.leave_one_out else "the gallery"
+    left_out = "A query never retrieves itself."
+    if search.exclusions is not None:
+        reasons = [_EXCLUDED[reason] for reason in search.exclusions.reasons]
+        num_left = search.exclusions.num_left[values.asked]
+        left_out = (
+            f"A query never retrieves {' nor '.join(['itself', *reasons])}: "
+            f"{num_left.min():,} to {num_left.max():,} rows are left to each. Ranks "
+            "past the last of them count as no hit."
+        )
     conventions = {
-        "retrieval": f"Each of {len(search.queries):,} queries retrieves from {among} "
-        f"({search.num_available:,}). A query never retrieves itself.",
+        "retrieval": f"Each of {values.asked.sum():,} queries retrieves from {among} "
+        f"({search.num_available:,}). {left_out}",
         "similarity": f"float64 distance, {search.geometry!r}"
         if search.ranks_anew
         else f"float32 cosine similarity, {search.geometry!r}",
@@ -204,6 +259,11 @@ def _conventions(search, metrics):
         "levels": "Names without a prefix are of the finest level, level1_ of the next "
         "coarser one, and so on.",
     }
+    if values.num_distractors:
+        conventions["distractors"] = (
+            f"{values.num_distractors:,} rows are of no class (-1): they match nothing "
+            "and are no queries."
+        )
     return conventions | {name: METRICS[name].meaning for name in metrics}
 
 
@@ -222,31 +282,34 @@ def _check_metrics(metrics):
 
 
 def _check_label_pair(search, query_labels, gallery_labels):
-    query_labels = _check_labels(query_labels, search.queries, "query_labels")
+    query_labels = check_rows(query_labels, len(search.queries), "query_labels")
+    name, labels = "query_labels", query_labels
     if search.leave_one_out:
         if gallery_labels is not None:
             raise ValueError("gallery_labels were passed without a gallery.")
-        return query_labels, query_labels
-    gallery_labels = _check_labels(gallery_labels, search.gallery, "gallery_labels")
-    if gallery_labels.shape[1] != query_labels.shape[1]:
+        gallery_labels = query_labels
+    else:
+        gallery_labels = check_rows(
+            gallery_labels, len(search.gallery), "gallery_labels"
+        )
+        if gallery_labels.shape[1] != query_labels.shape[1]:
+            raise ValueError(
+                "query_labels and gallery_labels must have the same levels. Received: "
+                f"shapes {query_labels.shape} and {gallery_labels.shape}."
+            )
+        name = "query_labels and gallery_labels"
+        labels = np.concatenate([query_labels, gallery_labels])
+    check_nested(labels, name)
+    if (query_labels == DISTRACTOR).all():
         raise ValueError(
-            "query_labels and gallery_labels must have the same levels. Received: "
-            f"shapes {query_labels.shape} and {gallery_labels.shape}."
+            f"query_labels hold no class. Received {len(query_labels)} rows of -1, "
+            "distractors, which are no queries."
+        )
+    if look_one_hot(labels):
+        # Being nested, they have two classes: one reading is as good as the other.
+        warnings.warn(
+            f"{name} look one-hot: of one-hot labels pass `labels.argmax(-1)`. They "
+            f"are taken for ids of {labels.shape[1]} levels.",
+            stacklevel=4,
         )
     return query_labels, gallery_labels
-
-
-def _check_labels(labels, embeddings, name):
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or 0 in labels.shape:
-        raise ValueError(
-            f"{name} must be integers of shape (rows,) or (rows, levels). Received: "
-            f"{labels.dtype} of shape {labels.shape}. Pass class ids; of one-hot "
-            "labels, their argmax."
-        )
-    if len(labels) != len(embeddings):
-        raise ValueError(
-            f"{name} must have one row per embedding. Received: {len(labels)} rows "
-            f"of labels for {len(embeddings)} embeddings."
-        )
-    return labels.reshape(len(labels), -1)

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 
 from keras_hierproxy.geometry import check_geometry
+from keras_hierproxy.retrieval.exclusions import find_exclusions
 from keras_hierproxy.retrieval.products import FaissProducts, inner_products
 from keras_hierproxy.retrieval.progress import SearchProgress
 
@@ -28,6 +29,10 @@ BLOCK_GALLERY = 1 << 22
 CANDIDATES = 4
 BLOCK_COORDINATES = 1 << 17
 
+# Where rows are excluded, so many more are fetched to begin with, or as many as are
+# wanted: those of a query's group are its nearest, but a camera's are not.
+MARGIN = 32
+
 # Up to this many neighbours, leave-one-out multiplies each pair of rows once, not
 # twice, and keeps all lists at once (12 bytes a neighbour): deeper, lists would
 # outgrow the data, and faiss's block search selects faster anyway.
@@ -41,10 +46,10 @@ class NeighborSearch:
     """Nearest neighbours of `queries` in `gallery`, as many as each query needs.
 
     Input is checked here, before any search; see `knn` for the arguments and the
-    conventions.
+    conventions. `keys` are the ids and groups.
     """
 
-    def __init__(self, queries, gallery, geometry, verbose=False):
+    def __init__(self, queries, gallery, geometry, verbose=False, **keys):
         self.queries = _check_embeddings(queries, "queries")
         self.leave_one_out = gallery is None
         if self.leave_one_out:
@@ -58,6 +63,8 @@ class NeighborSearch:
                 f"shape {gallery.shape}. Embed both with the same model."
             )
         self.gallery = gallery
+        size = None if self.leave_one_out else len(gallery)
+        self.exclusions = find_exclusions(len(self.queries), size, **keys)
         self.geometry = geometry = check_geometry(geometry)
         self.num_available = len(gallery) - int(self.leave_one_out)
         self.ranks_anew = geometry.exact_distance is not None
@@ -101,22 +108,25 @@ class NeighborSearch:
             )
 
     def __call__(self, depths):
-        """Searches all queries, each at least `depths` (n,) neighbours deep.
+        """Searches queries, each at least `depths` (n,) neighbours deep, 0 for none.
 
         Yields:
             `(rows, indices, similarities)`: a block of queries, and `(len(rows), k)`
             of their neighbours, as in `knn`.
         """
-        fetch = self._first_fetch(depths.max() + 1)
+        deep = depths if self.exclusions is None else self._deep_enough(depths)
+        fetch = self._first_fetch(deep.max() + 1)
         within = self.leave_one_out and fetch <= WITHIN_NEIGHBORS
         with self.progress("Searching") as progress:
             if within and self.products.on_host:
                 self.found_within = self._search_within(
                     int(min(fetch, len(self.vectors))), progress
                 )
-            for rows, candidates in self._blocks(self.candidates * depths):
+            for rows, candidates in self._blocks(self.candidates * deep):
                 k = candidates // self.candidates
-                if self.leave_one_out:
+                if self.exclusions is not None:
+                    yield rows, *self._allowed(rows, depths[rows].max(), k)
+                elif self.leave_one_out:
                     yield rows, *self._others(rows, k)
                 else:
                     yield rows, *self._nearest(rows, k, self._first_fetch(k))
@@ -144,6 +154,32 @@ class NeighborSearch:
 
     def _first_fetch(self, k):
         return self.candidates * k + 1
+
+    def _deep_enough(self, depths):
+        """How many neighbours to fetch, so that `depths` are left as a rule."""
+        excluded = len(self.gallery) - self.exclusions.num_left
+        margin = np.minimum(excluded, np.maximum(depths, MARGIN))
+        return np.where(depths > 0, np.minimum(depths + margin, len(self.gallery)), 0)
+
+    def _allowed(self, rows, k, deep):
+        """The `k` best that are not excluded, out of the `deep` best of all.
+
+        If these are too few, out of twice as many.
+        """
+        found = self._nearest(rows, deep, self._first_fetch(deep))
+        excluded = self.exclusions.among(rows, found[0])
+        order = np.argsort(excluded, axis=1, kind="stable")[:, :k]
+        indices, similarities = (np.take_along_axis(x, order, axis=1) for x in found)
+        num_found = (~excluded).sum(axis=1)
+        past = np.arange(k) >= num_found[:, None]
+        indices[past], similarities[past] = -1, -np.inf
+        wanted = np.minimum(k, self.exclusions.num_left[rows])
+        short = np.flatnonzero(num_found < wanted)
+        deeper = min(2 * deep, len(self.gallery))
+        for block, _ in self._blocks(np.full(len(short), self.candidates * deeper)):
+            again = short[block]
+            indices[again], similarities[again] = self._allowed(rows[again], k, deeper)
+        return indices, similarities
 
     def _others(self, rows, k):
         indices, similarities = self._nearest(rows, k + 1, self._first_fetch(k + 1))
@@ -278,14 +314,14 @@ def query_blocks(depths, most_rows):
     """Cuts queries that want `depths` (n,) neighbours into blocks of bounded size.
 
     Deep queries come first and share blocks: those of one giant class cost the
-    others nothing.
+    others nothing. Those that want none are left out.
 
     Yields:
         `(rows, k)`: indices of queries, and the greatest depth among them.
     """
     order = np.argsort(-depths, kind="stable")
     start = 0
-    while start < len(order):
+    while start < np.count_nonzero(depths):
         k = int(depths[order[start]])
         size = min(BLOCK_ROWS, most_rows, max(1, BLOCK_NEIGHBORS // k))
         rows = order[start : start + size]

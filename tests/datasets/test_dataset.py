@@ -124,7 +124,7 @@ def test_split_refuses_to_leave_no_training_class(validation, test):
         (np.array(["a", "b", "b"]), "Received dtype <U1"),
         (np.eye(3), "argmax"),
         (np.eye(3, dtype=int), "look one-hot: pass `labels.argmax"),
-        ([0, -1, 1], r"0 or more. Received labels\[1, 0\] = -1"),
+        ([0, -2, 1], r"0 or more.* -1 .*Received labels\[1, 0\] = -2"),
         ([0, 1], "2 rows of labels and 3 images"),
         ([[0, 0], [0, 1], [1, 1]], "class '0' in both level1 '0' and '1'"),
         (np.zeros((3, 1, 1), int), r"Received shape \(3, 1, 1\)"),
