@@ -1,4 +1,4 @@
-"""Cases of the hostile suite: each is a line that says what is tried and what must come.
+"""Cases of the hostile suite: each says in a line what is tried and what must come.
 
     CASES = [
         refused("margin=nan", lambda: ProxyAnchorLoss(margin=nan), "margin.*nan"),
