@@ -171,6 +171,8 @@ def usual_level_names(num_levels):
 def check_keys(keys, num_rows, name):
     """Ids or groups of rows: numbers or strings, of which only equality counts.
 
+    -1 and the empty string stand for none.
+
     Args:
         keys: int or str array `(N,)`.
         num_rows: int, N.
@@ -197,6 +199,11 @@ def check_keys(keys, num_rows, name):
             f"{keys.shape}."
         )
     return keys if keys.dtype.kind == "U" else integer_ids(keys, name).astype("int64")
+
+
+def is_none(keys):
+    """Bool array: which of `check_keys` stand for no id, or no group."""
+    return keys == ("" if keys.dtype.kind == "U" else DISTRACTOR)
 
 
 def _as_array(values, name):

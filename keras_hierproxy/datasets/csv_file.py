@@ -8,6 +8,8 @@ from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import check_columns, line_error
 from keras_hierproxy.datasets.rows import Rows, check_shares, read_rows
 
+# Columns that are not levels of labels.
+_NO_LEVELS = ("path", "split", "group")
 _PARTS = ("train", "validation", "test", "query", "gallery")
 
 
@@ -24,7 +26,7 @@ def from_csv(
     """Reads images that a CSV file lists, with their labels.
 
     Its first line names the columns: `path`, one or more levels of labels, the finest
-    first, and, if the sets are fixed, `split`:
+    first, and, if the sets are fixed, `split`, and, if there are any, `group`:
 
     ```
     path,variety,fruit,split
@@ -37,6 +39,10 @@ def from_csv(
     `test`; or `query` and `gallery` instead of `test`, for queries that retrieve from
     other images. Where no line is of `validation`, validation classes are taken out of
     the training ones. Whether the sets have disjoint classes is up to the file.
+
+    `group` says which images were taken together, of one clip, camera or product shoot:
+    in evaluation a query does not retrieve the images of its own group. It may be
+    empty, for an image that is in none.
 
     Args:
         path: the CSV file.
@@ -79,7 +85,7 @@ def from_csv(
         check_shares(split)
     file = pathlib.Path(path)
     names, lines = _read_lines(file)
-    level_names = tuple(name for name in names if name not in ("path", "split"))
+    level_names = tuple(name for name in names if name not in _NO_LEVELS)
     one_set = split is None or "split" not in names
     parts = _sort_lines(file, lines, level_names, root, one_set)
     _check_images(file, sum((rows.paths for rows in parts.values()), []))
@@ -112,12 +118,12 @@ def _read_lines(file):
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is not a CSV file in UTF-8: {error}.") from error
     names = [name.strip() for name in lines[0][1]] if lines else []
-    levels = [name for name in names if name not in ("path", "split")]
+    levels = [name for name in names if name not in _NO_LEVELS]
     if "path" not in names or not levels or "" in names or len(set(names)) < len(names):
         raise ValueError(
             f"{file}: the first line must name the columns: 'path', one or more levels "
             "of labels, each with a name of its own, and, if the sets are fixed, "
-            f"'split'. Received: {names}"
+            f"'split', and 'group', if there are any. Received: {names}"
         )
     rows = []
     for number, line in lines[1:]:
@@ -133,7 +139,7 @@ def _sort_lines(file, lines, level_names, root, one_set):
     root = file.parent if root is None else pathlib.Path(root)
     parts, seen = {}, {}
     for number, line in lines:
-        empty = [name for name in line if not line[name]]
+        empty = [name for name in line if not line[name] and name != "group"]
         if empty:
             raise line_error(file, number, f"nothing in the column {empty[0]!r}.")
         path = root / line["path"]
@@ -149,6 +155,8 @@ def _sort_lines(file, lines, level_names, root, one_set):
         is_query, part = part == "query", part.replace("query", "gallery")
         rows = parts.setdefault(part, Rows(len(level_names)))
         rows.append(path, *(line[name] for name in level_names))
+        if "group" in line:
+            rows.groups.append(line["group"])
         if part == "gallery":
             rows.is_query.append(is_query)
     return parts

@@ -10,6 +10,7 @@ from keras_hierproxy.labels import (
     DISTRACTOR,
     check_keys,
     check_labels,
+    is_none,
     usual_level_names,
 )
 
@@ -489,9 +490,10 @@ def _dense(ids):
 
 def _dense_groups(groups, num_images):
     groups = check_keys(groups, num_images, "groups")
-    none = "" if groups.dtype.kind == "U" else DISTRACTOR
-    names, dense = np.unique(groups, return_inverse=True)
-    return np.where(groups == none, DISTRACTOR, dense)
+    known = ~is_none(groups)
+    dense = np.full(num_images, DISTRACTOR)
+    dense[known] = np.unique(groups[known], return_inverse=True)[1]
+    return dense
 
 
 def _names_of(ids, names):

@@ -19,12 +19,14 @@ class Rows:
         levels: for each level, finest first, a list of `N` classes: strings, or
             numbers, which sort as such.
         is_query: list of `N` bools, or empty.
+        groups: list of `N` strings, what was taken together, or empty.
     """
 
     num_levels: dataclasses.InitVar[int]
     paths: list = dataclasses.field(default_factory=list)
     levels: list = dataclasses.field(default_factory=list)
     is_query: list = dataclasses.field(default_factory=list)
+    groups: list = dataclasses.field(default_factory=list)
 
     def __post_init__(self, num_levels):
         self.levels = [[] for _ in range(num_levels)]
@@ -64,6 +66,7 @@ def read_rows(parts, reader, level_names):
     labels = np.stack(labels, axis=1)[good]
     class_names = [[str(name) for name in level] for level in names]
     queries = sum((rows.is_query or [False] * len(rows) for rows in parts.values()), [])
+    groups = sum((rows.groups or [""] * len(rows) for rows in parts.values()), [])
     ends = np.searchsorted(good, np.cumsum([len(rows) for rows in parts.values()]))
     data = []
     for at, (name, rows) in zip(
@@ -80,6 +83,7 @@ def read_rows(parts, reader, level_names):
                 name,
                 [paths[good[i]] for i in at],
                 [queries[good[i]] for i in at] if rows.is_query else None,
+                [groups[good[i]] for i in at] if rows.groups else None,
             )
         )
     return data

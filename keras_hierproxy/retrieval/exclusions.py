@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from keras_hierproxy.labels import DISTRACTOR, check_keys
+from keras_hierproxy.labels import DISTRACTOR, check_keys, is_none
 
 
 class Exclusions:
@@ -160,14 +160,13 @@ def _hashes(rows, dtype):
 def _keys_within(keys, num_rows, name):
     """Keys of rows that are queries and gallery; without one, each is its own."""
     if keys is None:
-        dense = none = np.arange(num_rows)
+        dense = np.arange(num_rows)
         return dense, dense
     keys = check_keys(keys, num_rows, name)
     _, dense = np.unique(keys, return_inverse=True)
-    none = _is_none(keys)
     # A row without an id does not retrieve itself either.
     own = num_rows + np.arange(num_rows) if name == "query_ids" else DISTRACTOR
-    dense = np.where(none, own, dense)
+    dense = np.where(is_none(keys), own, dense)
     return dense, dense
 
 
@@ -179,9 +178,5 @@ def _keys_between(own, others, name, of_gallery):
         )
     both = np.concatenate([own, others])
     _, dense = np.unique(both, return_inverse=True)
-    dense = np.where(_is_none(both), DISTRACTOR, dense)
+    dense = np.where(is_none(both), DISTRACTOR, dense)
     return dense[: len(own)], dense[len(own) :]
-
-
-def _is_none(keys):
-    return keys == ("" if keys.dtype.kind == "U" else DISTRACTOR)

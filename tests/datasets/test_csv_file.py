@@ -216,3 +216,25 @@ def test_sizes_and_colours(folder):
     images = read(write(folder), split=None, image_size=(8, 10), color_mode="grayscale")
     assert images.images.shape == (12, 8, 10, 1)
     assert images.images.dtype == np.uint8
+
+
+def test_groups(folder):
+    """One that is bad takes its group along; an empty cell is of no group."""
+    write(folder)
+    lines = (folder / "items.csv").read_text().splitlines()
+    groups = ["group", *("clip1", "clip1", "") * 3, "clip2", "clip2", "clip3"]
+    pairs = zip(lines, groups, strict=True)
+    text = "".join(f"{line},{group}\n" for line, group in pairs)
+    (folder / "items.csv").write_text(text)
+    (folder / "photos" / "gala0.jpg").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 of 12|1 image"):
+        data = read(folder / "items.csv", split=None, skip_bad=True)
+    assert data.level_names == ("variety", "fruit")
+    assert data.groups.tolist() == [0, -1, 0, 0, -1, 0, 0, -1, 1, 1, 2]
+    assert data.subset(slice(1, None)).groups.tolist() == data.groups[1:].tolist()
+    assert data.subset([10, 9]).groups.tolist() == [1, 0]
+    arguments = data.retrieval_arguments(np.eye(11))
+    assert (arguments["groups"] == data.groups).all()
+    parts = read(folder / "items.csv", skip_bad=True, split=(0.25, 0.25))
+    for part in (parts.train, parts.validation, parts.test):
+        assert len(part.groups) == len(part)

@@ -128,6 +128,7 @@ def test_split_refuses_to_leave_no_training_class(validation, test):
         ([0, 1], "2 rows of labels and 3 images"),
         ([[0, 0], [0, 1], [1, 1]], "class '0' in both level1 '0' and '1'"),
         (np.zeros((3, 1, 1), int), r"Received shape \(3, 1, 1\)"),
+        ([-1, -1, -1], "must hold a class"),
     ],
 )
 def test_bad_labels(labels, message):
@@ -204,3 +205,48 @@ def test_every_image_is_a_query_by_default():
 def test_bad_queries(is_query, message):
     with pytest.raises(ValueError, match=message):
         RetrievalDataset(np.zeros(3), [0, 0, 1], is_query=is_query)
+
+
+def test_groups_of_queries_and_gallery():
+    is_query = np.array([True, False, False, True, False])
+    groups = ["b", "a", "b", "", "b"]
+    data = RetrievalDataset(
+        np.zeros(5), [0, 1, 0, 1, 2], is_query=is_query, groups=groups
+    )
+    assert data.groups.tolist() == [1, 0, 1, -1, 1]
+    arguments = data.retrieval_arguments(np.eye(5))
+    assert arguments["groups"].tolist() == [1, -1]
+    assert arguments["gallery_groups"].tolist() == [0, 1, 1]
+    numbers = RetrievalDataset(np.zeros(3), [0, 0, 1], groups=[10**12, -1, 5])
+    assert (numbers.groups == -1).tolist() == [False, True, False]
+
+
+def test_distractors():
+    """They have no class, no name and no place in the taxonomy."""
+    labels = [[3, 1], [-1, -1], [3, 1], [-1, 0], [0, 0]]
+    names = [["a", "b", "c", "d"], ["Y", "Z"]]
+    data = RetrievalDataset(np.arange(5), labels, names)
+    assert data.labels.tolist() == [[1, 1], [-1, -1], [1, 1], [-1, 0], [0, 0]]
+    assert data.class_names == (("a", "d"), ("Y", "Z")) and data.num_classes == 2
+    assert data.taxonomy.tolist() == [[0], [1]]
+    assert data.subset([1, 2, 0]).labels.tolist() == [[-1, -1], [0, 0], [0, 0]]
+    assert data.select_classes([0], level=1).labels.tolist() == [[-1, 0], [0, 0]]
+    with pytest.raises(ValueError, match="2 of 5 images have no class.*data.subset"):
+        data.batches(2)
+    labels = np.append(np.arange(8) // 2, [-1, -1])
+    with pytest.warns(UserWarning, match="2 images of 'dataset' have no class"):
+        splits = RetrievalDataset(np.arange(10), labels).split(0.5, 0)
+    assert len(splits.train) + len(splits.validation) == 8
+
+
+def test_queries_without_a_class_in_the_gallery():
+    is_query = np.array([True, True, False, False])
+    with pytest.raises(ValueError, match=r"No query .*\['0'\].*gallery of \['1'\]"):
+        RetrievalDataset(np.zeros(4), [0, 0, 1, 1], is_query=is_query)
+    with pytest.raises(ValueError, match="No query"):
+        RetrievalDataset(np.zeros(4), [0, 0, -1, -1], is_query=is_query)
+    with pytest.raises(ValueError, match="No query"):
+        RetrievalDataset(np.zeros(4), [-1, -1, 0, 0], is_query=is_query)
+    labels = [[0, 0], [0, 0], [1, 0], [2, 1]]
+    with pytest.warns(UserWarning, match="share super-classes alone"):
+        RetrievalDataset(np.zeros(4), labels, is_query=is_query)
