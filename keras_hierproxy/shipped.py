@@ -7,8 +7,9 @@ registry.json        what is known of each preset, and the SHA-256 of its files
 
 import difflib
 import hashlib
-import json
 import pathlib
+
+from keras_hierproxy import json_files
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 REGISTRY = "registry.json"
@@ -23,12 +24,14 @@ def folder():
 
 def presets():
     """What is known of each shipped preset, a dict of dicts by name."""
+    from keras_hierproxy import schemas  # imports pydantic
+
     path = folder() / REGISTRY
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["presets"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return json_files.read(path, schemas.Registry, _MEND)["presets"]
+    except (OSError, ValueError) as error:
         raise ValueError(
-            f"The zoo's list {path} cannot be read ({error}). {_MEND}"
+            f"The zoo's list {path} cannot be read ({error})"
         ) from error
 
 

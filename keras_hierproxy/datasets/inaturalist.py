@@ -1,8 +1,8 @@
 """iNaturalist-2018: photos of living beings, from its official files."""
 
 import collections
-import json
 
+from keras_hierproxy import json_files
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import (
     line_error,
@@ -41,6 +41,8 @@ COUNTS = {
     "test images": 136093,
     "test classes": 2452,
 }
+# train2018.json, with all its photos, has 120 million.
+_MOST_BYTES = 2**28
 _RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "name")
 _LEVELS = ("species", "genus", "family", "order", "class", "phylum", "kingdom")
 
@@ -124,20 +126,23 @@ def load_inaturalist(
 
 def _read_categories(file):
     """Category id to its classes, finest first, each with its whole path as name."""
+    from keras_hierproxy import schemas  # imports pydantic
+
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json_files.read(file, advice="Get it again.", most=_MOST_BYTES)
         # categories.json is the list that replaces the one in the other files.
-        content = content["categories"] if isinstance(content, dict) else content
-        paths = {
-            int(category["id"]): [str(category[rank]) for rank in _RANKS]
-            for category in content
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        is_list = isinstance(content, list)
+        schema = list[schemas.NaturalistCategory] if is_list else schemas.NaturalistList
+        json_files.check(content, str(file), schema, "Get it again.")
+    except json_files.DamagedFile as error:
         raise ValueError(
             f"{file} must be JSON that lists categories, each with 'id', "
-            f"{', '.join(map(repr, _RANKS))}. Received: "
-            f"{type(error).__name__}: {error}. Get it again."
+            f"{', '.join(map(repr, _RANKS))}. {error}"
         ) from error
+    paths = {
+        category["id"]: [category[rank] for rank in _RANKS]
+        for category in (content if is_list else content["categories"])
+    }
     counts = collections.Counter("/".join(path) for path in paths.values())
     for key, path in paths.items():
         if counts["/".join(path)] > 1:

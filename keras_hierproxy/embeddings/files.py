@@ -7,6 +7,9 @@ import os
 import keras
 import numpy as np
 
+from keras_hierproxy import json_files
+from keras_hierproxy.geometry import PoincareBall, Sphere
+
 EMBEDDINGS = "embeddings.npy"
 ITEMS = "items.csv"
 DESCRIPTION = "embeddings.json"
@@ -14,6 +17,13 @@ PROGRESS = "progress.json"
 # Of files that are still written to.
 PART = ".part"
 FORMAT_VERSION = 1
+# Of the names of a million classes.
+_MOST_BYTES = 2**28
+# A file's word picks among these, and no other class.
+_GEOMETRIES = {
+    keras.saving.get_registered_name(geometry): geometry
+    for geometry in (Sphere, PoincareBall)
+}
 
 
 def npy_header(num_rows, dimension, dtype):
@@ -36,13 +46,18 @@ def npy_bytes(num_rows, dimension, dtype):
     return len(header) + num_rows * dimension * np.dtype(dtype).itemsize
 
 
-def read_json(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged ({error}). Remove its folder and embed anew."
-        ) from error
+def read_json(path, schema):
+    """What `embeddings.json` or `progress.json` holds.
+
+    Args:
+        path: of the file.
+        schema: str, the name of a class in `schemas`.
+    """
+    # Imports pydantic: only for those who read embeddings.
+    from keras_hierproxy import schemas
+
+    advice = "Copy the whole folder again, or remove it and embed anew."
+    return json_files.read(path, getattr(schemas, schema), advice, _MOST_BYTES)
 
 
 def write_json(path, content):
@@ -56,17 +71,14 @@ def write_json(path, content):
 
 
 def geometry_to_json(geometry):
-    return {
-        "name": keras.saving.get_registered_name(type(geometry)),
-        "config": geometry.get_config(),
-    }
+    name = keras.saving.get_registered_name(type(geometry))
+    if name not in _GEOMETRIES:
+        raise ValueError(
+            "Embeddings are kept of points on `khp.geometry.Sphere()` or in "
+            f"`khp.geometry.PoincareBall()`. Received: geometry={geometry!r}."
+        )
+    return {"name": name, "config": geometry.get_config()}
 
 
 def geometry_from_json(saved):
-    geometry = keras.saving.get_registered_object(saved["name"])
-    if geometry is None:
-        raise ValueError(
-            f"The embeddings live in the geometry {saved['name']!r}, which is not "
-            "known here. Import the module that registers it first."
-        )
-    return geometry.from_config(saved["config"])
+    return _GEOMETRIES[saved["name"]].from_config(saved["config"])

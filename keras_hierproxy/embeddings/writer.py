@@ -220,7 +220,7 @@ class EmbeddingWriter:
             "identity": self._identity,
         }
         if (self.folder / PROGRESS).exists():
-            progress = read_json(self.folder / PROGRESS)
+            progress = read_json(self.folder / PROGRESS, "ProgressOfEmbeddings")
             self._check_same(progress["identity"])
             self._progress = progress
 

@@ -1,10 +1,9 @@
 """The files of a preset: where they are, and whether they are whole and harmless."""
 
-import json
+import functools
 import os
 import re
 
-import h5py
 import keras
 import keras_hub
 from keras_hub.src.utils.preset_utils import (
@@ -14,14 +13,12 @@ from keras_hub.src.utils.preset_utils import (
 )
 
 import keras_hierproxy
-from keras_hierproxy import shipped
+from keras_hierproxy import json_files, schemas, shipped
+from keras_hierproxy.models.saved_objects import refuse_code
+from keras_hierproxy.models.weight_files import measure
 
+_ADVICE = "Copy or download the preset again."
 _HANDLES = ("hf://", "kaggle://", "modelscope://", "gs://")
-# What deserializing these would run: Python code, a pickle, a graph of TensorFlow.
-_RUNS_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer")
-_HDF5_BEGINS_WITH = b"\x89HDF\r\n\x1a\n"
-# Pickles, and PyTorch's files, zip archives with pickles in them.
-_PICKLES_BEGIN_WITH = (b"\x80", b"PK\x03\x04")
 
 
 class PresetFiles:
@@ -66,8 +63,12 @@ class PresetFiles:
                 raise
             raise self._not_downloaded(error) from error
 
-    def read(self, file):
+    def read(self, file, schema=dict):
         """What a file of JSON holds, a dict, or None if the preset has none.
+
+        Args:
+            file: str, its name.
+            schema: as of `json_files.read`.
 
         Raises:
             ValueError: it is damaged, or holds what would run code when it is loaded.
@@ -75,46 +76,24 @@ class PresetFiles:
         path = self.path(file)
         if path is None:
             return None
-        try:
-            with open(path, encoding="utf-8") as opened:
-                content = json.load(opened)
-        except ValueError as error:
-            raise self.damaged(path, f"no JSON, {first_line(error)}") from error
-        if not isinstance(content, dict):
-            raise self.damaged(path, "no JSON object")
+        content = json_files.read(path, schema, _ADVICE, what=self._called(path))
         refuse_code(content, path)
         return content
 
     def weights(self, file):
-        """The path of a file of weights that can be opened, or None.
+        """The size of the weights in a file that can be opened, or None.
 
         Raises:
-            ValueError: it is damaged, truncated, or no HDF5 file.
+            ValueError: it is damaged, truncated, no HDF5 file, or refers to others.
         """
         path = self.path(file)
         if path is None:
             return None
-        with open(path, "rb") as opened:
-            start = opened.read(len(_HDF5_BEGINS_WITH))
-        if start.startswith(_PICKLES_BEGIN_WITH):
-            raise ValueError(
-                f"{path} is a pickle, which can run any code when it is loaded, and "
-                "is refused. Weights are HDF5 files, as `save_to_preset` writes them."
-            )
-        if start != _HDF5_BEGINS_WITH:
-            raise self.damaged(path, "no HDF5 file")
-        try:
-            h5py.File(path).close()
-        except OSError as error:
-            raise self.damaged(path, first_line(error)) from error
-        return path
+        return measure(path, functools.partial(self.damaged, path))
 
     def damaged(self, path, problem):
         """The error of a file that cannot be what was saved."""
-        return ValueError(
-            f"{path} of the preset {self.name!r} is damaged: {problem}. Copy or "
-            "download the preset again."
-        )
+        return json_files.DamagedFile(self._called(path), problem, _ADVICE)
 
     def newer_versions(self):
         """Which versions it was saved with that are newer than those here, in words.
@@ -124,7 +103,7 @@ class PresetFiles:
             that another format must be expected: by the first number of its version,
             or of keras_hierproxy, whose first is 0, by the second.
         """
-        saved = self.read(METADATA_FILE) or {}
+        saved = self.read(METADATA_FILE, schemas.PresetMetadata) or {}
         newer, major = [], False
         for package, version in versions().items():
             there, here = (
@@ -140,6 +119,9 @@ class PresetFiles:
         if not newer:
             return "", False
         return f" It was saved with {', '.join(newer)}: upgrade.", major
+
+    def _called(self, path):
+        return f"{path} of the preset {self.name!r}"
 
     def _not_downloaded(self, error):
         known = ""
@@ -189,33 +171,3 @@ def first_line(error):
     text = str(error).rpartition("Exception encountered: ")[2].strip()
     lines = text.splitlines() or [type(error).__name__]
     return lines[0].rstrip(" .")
-
-
-def refuse_code(config, what):
-    """Raises a `ValueError` if a configuration holds what would run code.
-
-    Args:
-        config: nested dicts and lists.
-        what: str, whose it is, for the error.
-    """
-    for found in _class_names(config):
-        if found in _RUNS_CODE:
-            raise ValueError(
-                f"{what} holds a {found.strip('_')}, which would run code of its own "
-                "when it is loaded. Presets hold layers of Keras, keras-hub and "
-                "keras_hierproxy, and classes that are registered with "
-                "`keras.saving.register_keras_serializable`: for scaling "
-                "`keras.layers.Rescaling` or `keras_hub.layers.ImageConverter`, else "
-                "a registered layer in the place of the function."
-            )
-
-
-def _class_names(config):
-    if isinstance(config, dict):
-        if isinstance(config.get("class_name"), str):
-            yield config["class_name"]
-        for value in config.values():
-            yield from _class_names(value)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            yield from _class_names(value)

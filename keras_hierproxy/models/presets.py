@@ -8,7 +8,6 @@ import os
 
 import keras
 import keras_hub
-from keras.src.saving.serialization_lib import SafeModeScope
 
 # keras-hub picks a task's class by its backbone's; ours takes every backbone.
 from keras_hub.src.utils.preset_utils import (
@@ -26,13 +25,17 @@ from keras_hub.src.utils.preset_utils import (
 )
 
 import keras_hierproxy
-from keras_hierproxy.models.preset_files import (
-    PresetFiles,
-    first_line,
+from keras_hierproxy import json_files, schemas
+from keras_hierproxy.models.preset_files import PresetFiles, first_line, versions
+from keras_hierproxy.models.saved_objects import (
+    check_finite,
+    check_size,
     refuse_code,
-    versions,
+    safely,
 )
+from keras_hierproxy.models.weight_files import WeightsSize
 
+_OF_KERAS_HUB = ("keras_hub", "keras_nlp", "keras_cv")
 _INPUTS_BESIDES_IMAGES = {
     keras_hub.tokenizers.Tokenizer: "text",
     keras_hub.layers.AudioConverter: "sound",
@@ -48,8 +51,7 @@ def load(task_class, preset, load_weights, **kwargs):
     """
     _check_arguments(task_class, kwargs)
     files = PresetFiles(preset)
-    # Whatever Keras's global setting says.
-    with SafeModeScope(True):
+    with safely():
         config = _config(files)
         task = _own_task(files, task_class)
         if kwargs.get("proxies") is not None:
@@ -59,7 +61,9 @@ def load(task_class, preset, load_weights, **kwargs):
                 task_class, files, config, load_weights, **kwargs
             )
         else:
-            embedder = _whole(task_class, files, task["config"], load_weights, **kwargs)
+            embedder = _whole(task_class, files, task, load_weights, **kwargs)
+    if load_weights:
+        check_finite(embedder, f"The preset {files.name!r}")
     embedder.pretrained = load_weights
     return embedder
 
@@ -92,11 +96,17 @@ def save(embedder, folder, save_task):
         json.dump(metadata, file, indent=4)
 
 
-def _whole(task_class, files, saved, load_weights, **kwargs):
+def _whole(task_class, files, task, load_weights, **kwargs):
     """An embedder that `save_to_preset` wrote."""
     if load_weights:
-        _check_head(saved, **kwargs)
-    loader = get_preset_loader(files.location)
+        _check_head(task["config"], **kwargs)
+        head = files.weights(TASK_WEIGHTS_FILE)
+        if head is None:
+            raise _incomplete(files, TASK_WEIGHTS_FILE)
+        _, backbone = _backbone_weights(files)
+        _check_size(files, TASK_CONFIG_FILE, _network(task), head + backbone)
+    with _naming(files, CONFIG_FILE):
+        loader = get_preset_loader(files.location)
     try:
         embedder = loader.load_task(task_class, False, False, **kwargs)
     except Exception:
@@ -105,13 +115,18 @@ def _whole(task_class, files, saved, load_weights, **kwargs):
             loader.load_task(task_class, False, False)
         raise
     if load_weights:
-        head = files.weights(TASK_WEIGHTS_FILE)
-        if head is None:
-            raise _incomplete(files, TASK_WEIGHTS_FILE)
         with _naming(files, TASK_WEIGHTS_FILE):
-            embedder.load_task_weights(head)
+            embedder.load_task_weights(files.path(TASK_WEIGHTS_FILE))
         _load_backbone_weights(embedder.backbone, files)
     return embedder
+
+
+def _network(task):
+    """What is built when a task is loaded: a preprocessor is when it is called."""
+    config = task["config"]
+    if "build_config" in str(config["preprocessor"]):
+        return task
+    return {**task, "config": {**config, "preprocessor": None}}
 
 
 def _around_backbone(task_class, files, config, load_weights, **kwargs):
@@ -123,6 +138,8 @@ def _around_backbone(task_class, files, config, load_weights, **kwargs):
     backbone_kwargs, kwargs = loader.get_backbone_kwargs(**kwargs)
     # Weights in other formats than Keras's are converted while the backbone is built.
     is_keras = isinstance(loader, KerasPresetLoader)
+    if load_weights and is_keras:
+        _check_size(files, CONFIG_FILE, config, _backbone_weights(files)[1])
     with _naming(files, CONFIG_FILE):
         backbone = loader.load_backbone(
             backbone_class, load_weights and not is_keras, **backbone_kwargs
@@ -134,17 +151,32 @@ def _around_backbone(task_class, files, config, load_weights, **kwargs):
 
 
 def _load_backbone_weights(backbone, files):
-    path = files.weights(MODEL_WEIGHTS_FILE)
-    if path is None:
-        shards = files.read(SHARDED_MODEL_WEIGHTS_CONFIG_FILE)
-        if shards is None:
-            raise _incomplete(files, MODEL_WEIGHTS_FILE)
-        for shard in sorted(set(keras.tree.flatten(shards["weight_map"]))):
-            if files.weights(shard) is None:
-                raise _incomplete(files, shard)
-        path = files.path(SHARDED_MODEL_WEIGHTS_CONFIG_FILE)
-    with _naming(files, os.path.basename(path)):
-        backbone.load_weights(path)
+    file, _ = _backbone_weights(files)
+    with _naming(files, file):
+        backbone.load_weights(files.path(file))
+
+
+def _backbone_weights(files):
+    """The file of a backbone's weights, and their `WeightsSize`."""
+    size = files.weights(MODEL_WEIGHTS_FILE)
+    if size is not None:
+        return MODEL_WEIGHTS_FILE, size
+    file = SHARDED_MODEL_WEIGHTS_CONFIG_FILE
+    shards = files.read(file, schemas.ShardedWeights)
+    if shards is None:
+        raise _incomplete(files, MODEL_WEIGHTS_FILE)
+    size = WeightsSize(0, 0)
+    for shard in sorted(set(keras.tree.flatten(shards["weight_map"]))):
+        part = files.weights(shard)
+        if part is None:
+            raise _incomplete(files, shard)
+        size += part
+    return file, size
+
+
+def _check_size(files, file, config, weights):
+    with _naming(files, file):
+        check_size(config, weights, files.path(file))
 
 
 def _config(files):
@@ -161,20 +193,27 @@ def _config(files):
 
 def _own_task(files, task_class):
     """What `task.json` holds if it is of an `ImageEmbedder`, or None."""
-    task = files.read(TASK_CONFIG_FILE)
+    task = files.read(TASK_CONFIG_FILE, schemas.Serialized)
     if task is None:
         if "keras_hierproxy_version" in (files.read(METADATA_FILE) or {}):
             raise _incomplete(files, TASK_CONFIG_FILE)
         return None
-    if "registered_name" not in task or not isinstance(task.get("config"), dict):
-        raise files.damaged(files.path(TASK_CONFIG_FILE), "no configuration of a task")
-    name = str(task["registered_name"])
+    path = files.path(TASK_CONFIG_FILE)
+    name = task["registered_name"] or task["class_name"]
     found = keras.saving.get_registered_object(name)
     if isinstance(found, type) and issubclass(found, task_class):
         if files.newer_versions()[1]:
             raise _unreadable(files, TASK_CONFIG_FILE, "its format may be another")
+        with _naming(files, TASK_CONFIG_FILE):
+            json_files.check(task["config"], path, schemas.EmbedderConfig)
         return task
-    if name.startswith("keras_hierproxy>"):
+    if isinstance(found, type) and issubclass(found, keras_hub.models.Task):
+        is_ours = issubclass(task_class, found)
+    else:
+        # keras-hub may have it in another version; its backbone is all that is read.
+        is_ours = not name.startswith(_OF_KERAS_HUB)
+    # Else it would become an embedder with a head that has learned nothing.
+    if is_ours:
         raise _unreadable(
             files, TASK_CONFIG_FILE, f"{name} is no {task_class.__name__}"
         )
@@ -183,6 +222,10 @@ def _own_task(files, task_class):
 
 def _check_backbone(files, config):
     """The loader and the class of a backbone, if it is one of images."""
+    if "registered_name" in config:  # in Keras's format
+        path = files.path(CONFIG_FILE)
+        with _naming(files, CONFIG_FILE):
+            json_files.check(config, path, schemas.Serialized)
     name = str(config.get("registered_name"))
     if name.startswith("keras_cv"):
         _import_keras_cv(files, name)

@@ -1,14 +1,10 @@
 """Trained models in their files."""
 
 import hashlib
-import json
 import pathlib
-import zipfile
-
-import keras
 
 from keras_hierproxy import shipped
-from keras_hierproxy.models import ImageEmbedder
+from keras_hierproxy.models import ImageEmbedder, keras_files
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.runs.run import read_record
 
@@ -31,7 +27,7 @@ def load_embedder(path):
         return _load(path)
     except FileNotFoundError:
         raise
-    except (OSError, json.JSONDecodeError, zipfile.BadZipFile) as error:
+    except OSError as error:
         raise ValueError(
             f"The model {path} is damaged ({error}). Copy it again."
         ) from error
@@ -41,10 +37,7 @@ def _load(path):
     if (path / "model.keras").exists():
         path = path / "model.keras"
     if path.suffix == ".keras" and path.exists():
-        # Keras says of a file that was cut short that it is not found.
-        if path.is_file() and not zipfile.is_zipfile(path):
-            raise ValueError(f"{path} is no complete .keras file. Copy it again.")
-        model = keras.models.load_model(path)
+        model = keras_files.load(path)
         if not isinstance(model, Embedder):
             raise ValueError(
                 f"{path} holds a {type(model).__name__}; an `ImageEmbedder` or an "

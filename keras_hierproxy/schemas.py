@@ -1,0 +1,254 @@
+"""What files of JSON of ours hold, for `json_files.read`.
+
+Imported where such a file is read, and not before: pydantic takes long.
+"""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+Count = Annotated[int, pydantic.Field(ge=0)]
+Positive = Annotated[int, pydantic.Field(ge=1)]
+# Names of files may hold bytes that are no text, which pydantic's own str refuses.
+Text = pydantic.InstanceOf[str]
+Version = Annotated[str, pydantic.Field(max_length=40)]
+# Of a file that lies right beside the one that names it.
+FileName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+
+
+class Content(pydantic.BaseModel):
+    """An object: its fields have these types and no others; more may stand there."""
+
+    model_config = pydantic.ConfigDict(
+        strict=True, extra="ignore", allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+# A folder of embeddings
+
+
+class SphereJson(Content):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    name: Literal["keras_hierproxy>Sphere"]
+    config: Annotated[dict, pydantic.Field(max_length=0)]
+
+
+class BallConfig(Content):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    curvature: Annotated[float, pydantic.Field(gt=0)]
+    clip_radius: Annotated[float, pydantic.Field(gt=0)]
+    riemannian: bool = True
+
+
+class BallJson(Content):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    name: Literal["keras_hierproxy>PoincareBall"]
+    config: BallConfig
+
+
+class Level(Content):
+    name: Text
+    classes: list[Text]
+
+
+class Skipped(Content):
+    path: Text
+    error: Text
+
+
+class DataOfEmbeddings(Content):
+    name: Text
+    root: Text | None = None
+
+
+class FilesOfEmbeddings(Content):
+    """The only files of a folder, and how many bytes each has."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    embeddings: Annotated[int, pydantic.Field(ge=0, alias="embeddings.npy")]
+    items: Annotated[int, pydantic.Field(ge=0, alias="items.csv")]
+
+
+class IdentityOfEmbeddings(Content):
+    """What `embeddings.json` and `progress.json` share."""
+
+    model: dict[str, Any]
+    data: DataOfEmbeddings
+    # Only geometries of this package: no other class is looked up by a file's word.
+    geometry: Annotated[SphereJson | BallJson, pydantic.Field(discriminator="name")]
+    dimension: Positive
+    dtype: Literal["float32", "float16"]
+    has_roles: bool
+
+
+class DescriptionOfEmbeddings(IdentityOfEmbeddings):
+    """`embeddings.json`."""
+
+    rows: Positive
+    files: FilesOfEmbeddings
+    skipped: list[Skipped]
+    levels: list[Level]
+
+
+class ProgressOfEmbeddings(Content):
+    """`progress.json`."""
+
+    position: Count
+    rows: Count
+    items_bytes: Count
+    skipped: list[Skipped]
+    identity: IdentityOfEmbeddings
+
+    @pydantic.model_validator(mode="after")
+    def _no_more_rows_than_images(self):
+        if self.rows > self.position:
+            raise ValueError(f"rows must be at most position, {self.position}")
+        return self
+
+
+# Runs
+
+
+class Evaluation(Content):
+    """Of what `metrics.json` says of its queries."""
+
+    data: Text
+    fingerprint: Text
+    num_queries: Count
+    level_names: Annotated[list[Text], pydantic.Field(min_length=1)]
+    metrics: list[Text]
+
+
+class Metrics(Content):
+    """`metrics.json`, as far as it is read again."""
+
+    evaluation: Evaluation
+
+
+class TrainingMetadata(Content):
+    """What `keras.callbacks.BackupAndRestore` writes beside its weights."""
+
+    epoch: Count
+    batch: Count = 0
+
+
+# The zoo
+
+
+class RecallOfPreset(Content):
+    arguments: str
+    test_set: str
+    value: float
+
+
+class Speed(Content):
+    machine: str
+    value: float
+
+
+class ShippedPreset(Content):
+    data: str
+    description: str
+    embedding_dim: Positive
+    files: dict[FileName, Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]]
+    image_shape: Annotated[list[Positive | None], pydantic.Field(min_length=3)]
+    images_per_second: Speed
+    method: str
+    num_classes: Positive | None
+    parameters: Count
+    recall: Annotated[
+        list[RecallOfPreset], pydantic.Field(min_length=1, alias="recall@1")
+    ]
+    recipe: str
+    size: Count
+
+
+class Registry(Content):
+    """`registry.json`."""
+
+    presets: dict[FileName, ShippedPreset]
+
+
+# Presets
+
+
+class Serialized(Content):
+    """An object as Keras serializes it."""
+
+    class_name: Annotated[str, pydantic.Field(min_length=1)]
+    config: dict[str, Any]
+    module: str | None = None
+    registered_name: str | None = None
+
+
+class PresetMetadata(Content):
+    """`metadata.json`."""
+
+    keras_version: Version | None = None
+    keras_hub_version: Version | None = None
+    keras_hierproxy_version: Version | None = None
+
+
+class EmbedderConfig(Content):
+    """The configuration of an `ImageEmbedder`."""
+
+    backbone: Serialized
+    preprocessor: Serialized | None
+    name: str | None = None
+    num_classes: Positive | None
+    embedding_dim: Positive
+    pooling: str
+    geometry: Serialized
+    proxies: Serialized | None
+    latent: Serialized | None
+    last_norm: bool = False
+    head_initializer: str | Serialized = "glorot_uniform"
+    frozen: list[str] = []
+    pretrained: bool
+    head_quantization: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _classes_are_those_of_the_proxies(self):
+        # Else the proxies would start anew, without a word.
+        proxies = self.proxies and self.proxies.config.get("num_classes")
+        if self.num_classes != proxies:
+            raise ValueError(
+                f"num_classes must be that of the proxies, {proxies!r}, "
+                f"and is {self.num_classes!r}"
+            )
+        return self
+
+
+class ShardedWeights(Content):
+    """`model.weights.json`."""
+
+    weight_map: Annotated[
+        dict[str, FileName | list[FileName]], pydantic.Field(min_length=1)
+    ]
+
+
+# Data sets
+
+
+class NaturalistCategory(Content):
+    """A category of iNaturalist."""
+
+    id: int
+    kingdom: str
+    phylum: str
+    # `class` is a word of Python.
+    class_: Annotated[str, pydantic.Field(alias="class")]
+    order: str
+    family: str
+    genus: str
+    name: str
+
+
+class NaturalistList(Content):
+    """`train2018.json`, `val2018.json`."""
+
+    categories: list[NaturalistCategory]
