@@ -27,11 +27,8 @@ class Content(pydantic.BaseModel):
 # A folder of embeddings
 
 
-class SphereJson(Content):
+class SphereConfig(Content):
     model_config = pydantic.ConfigDict(extra="forbid")
-
-    name: Literal["keras_hierproxy>Sphere"]
-    config: Annotated[dict, pydantic.Field(max_length=0)]
 
 
 class BallConfig(Content):
@@ -42,11 +39,27 @@ class BallConfig(Content):
     riemannian: bool = True
 
 
-class BallJson(Content):
-    model_config = pydantic.ConfigDict(extra="forbid")
+_GEOMETRIES = {
+    "keras_hierproxy>Sphere": SphereConfig,
+    "keras_hierproxy>PoincareBall": BallConfig,
+}
 
-    name: Literal["keras_hierproxy>PoincareBall"]
-    config: BallConfig
+
+class GeometryJson(Content):
+    """One of this package: no other class is looked up by a file's word."""
+
+    name: str
+    config: dict
+
+    @pydantic.model_validator(mode="after")
+    def _is_one_of_ours(self):
+        if self.name not in _GEOMETRIES:
+            raise ValueError(
+                f"it names {self.name!r}, which is not known here: there is "
+                + ", ".join(_GEOMETRIES)
+            )
+        _GEOMETRIES[self.name].model_validate(self.config)
+        return self
 
 
 class Level(Content):
@@ -73,35 +86,30 @@ class FilesOfEmbeddings(Content):
     items: Annotated[int, pydantic.Field(ge=0, alias="items.csv")]
 
 
-class IdentityOfEmbeddings(Content):
-    """What `embeddings.json` and `progress.json` share."""
-
-    model: dict[str, Any]
-    data: DataOfEmbeddings
-    # Only geometries of this package: no other class is looked up by a file's word.
-    geometry: Annotated[SphereJson | BallJson, pydantic.Field(discriminator="name")]
-    dimension: Positive
-    dtype: Literal["float32", "float16"]
-    has_roles: bool
-
-
-class DescriptionOfEmbeddings(IdentityOfEmbeddings):
+class EmbeddingsJson(Content):
     """`embeddings.json`."""
 
     rows: Positive
     files: FilesOfEmbeddings
     skipped: list[Skipped]
     levels: list[Level]
+    model: dict[str, Any]
+    data: DataOfEmbeddings
+    geometry: GeometryJson
+    dimension: Positive
+    dtype: Literal["float32", "float16"]
+    has_roles: bool
 
 
-class ProgressOfEmbeddings(Content):
+class ProgressJson(Content):
     """`progress.json`."""
 
     position: Count
     rows: Count
     items_bytes: Count
     skipped: list[Skipped]
-    identity: IdentityOfEmbeddings
+    # Compared as a whole with that of what is being embedded.
+    identity: dict[str, Any]
 
     @pydantic.model_validator(mode="after")
     def _no_more_rows_than_images(self):
@@ -152,13 +160,13 @@ class Speed(Content):
 
 class ShippedPreset(Content):
     data: str
-    description: str
-    embedding_dim: Positive
+    description: str = ""
+    embedding_dim: Positive | None = None
     files: dict[FileName, Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]]
     image_shape: Annotated[list[Positive | None], pydantic.Field(min_length=3)]
     images_per_second: Speed
     method: str
-    num_classes: Positive | None
+    num_classes: Positive | None = None
     parameters: Count
     recall: Annotated[
         list[RecallOfPreset], pydantic.Field(min_length=1, alias="recall@1")

@@ -24,15 +24,26 @@ def folder():
 
 def presets():
     """What is known of each shipped preset, a dict of dicts by name."""
-    from keras_hierproxy import schemas  # imports pydantic
+    from keras_hierproxy import schemas
 
+    return _read_registry(schemas.Registry)
+
+
+def names():
+    """The names of the shipped presets; for those who need no more, without pydantic.
+
+    Returns:
+        Sorted list of str.
+    """
+    return sorted(_read_registry())
+
+
+def _read_registry(schema=None):
     path = folder() / REGISTRY
     try:
-        return json_files.read(path, schemas.Registry, _MEND)["presets"]
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"The zoo's list {path} cannot be read ({error})"
-        ) from error
+        return dict(json_files.read(path, schema, _MEND)["presets"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"The zoo's list {path} cannot be read ({error})") from error
 
 
 def preset_folder(name):

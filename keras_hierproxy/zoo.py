@@ -14,7 +14,7 @@ def list_presets():
     >>> for name in khp.zoo.list_presets():
     ...     embedder = khp.models.ImageEmbedder.from_preset(name)
     """
-    return sorted(shipped.presets())
+    return shipped.names()
 
 
 def list_recipes():

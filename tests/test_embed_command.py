@@ -317,13 +317,23 @@ def test_what_has_changed_is_not_mixed(call, refused, model, photos, whole, tmp_
 def test_what_is_not_finite_is_not_written(refused, model, photos):
     broken = keras.models.load_model(model)
     kernel = broken.weights[0]
-    kernel.assign(np.full(kernel.shape, np.nan))
-    broken.save("nan.keras")
-    line = refused(photos, "nan.keras", "-o", "out")
+    # Finite, or it would not be loaded; what they give is not.
+    kernel.assign(np.full(kernel.shape, 3e38))
+    broken.save("huge.keras")
+    line = refused(photos, "huge.keras", "-o", "out")
     first = photos / CLASSES[0] / "0.png"
     assert f"The embedding of {first} is not finite" in line
     with pytest.raises(ValueError, match="not finished"):
         load("out")
+
+
+@once
+def test_weights_that_are_not_finite_are_not_loaded(refused, model, photos):
+    broken = keras.models.load_model(model)
+    broken.weights[0].assign(np.full(broken.weights[0].shape, np.nan))
+    broken.save("nan.keras")
+    line = refused(photos, "nan.keras", "-o", "out")
+    assert "nan.keras holds weights that are NaN or infinite" in line
 
 
 @once

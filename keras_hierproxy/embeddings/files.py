@@ -17,6 +17,7 @@ PROGRESS = "progress.json"
 # Of files that are still written to.
 PART = ".part"
 FORMAT_VERSION = 1
+_ADVICE = "Copy the whole folder again, or remove it and embed anew."
 # Of the names of a million classes.
 _MOST_BYTES = 2**28
 # A file's word picks among these, and no other class.
@@ -46,18 +47,25 @@ def npy_bytes(num_rows, dimension, dtype):
     return len(header) + num_rows * dimension * np.dtype(dtype).itemsize
 
 
-def read_json(path, schema):
-    """What `embeddings.json` or `progress.json` holds.
+def read_description(path):
+    """What `embeddings.json` holds."""
+    from keras_hierproxy import schemas  # imports pydantic
 
-    Args:
-        path: of the file.
-        schema: str, the name of a class in `schemas`.
-    """
-    # Imports pydantic: only for those who read embeddings.
-    from keras_hierproxy import schemas
+    description = json_files.read(path, dict, _ADVICE, _MOST_BYTES)
+    if description.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} is of format {description.get('format_version')!r}; this version "
+            f"reads {FORMAT_VERSION}."
+        )
+    json_files.check(description, str(path), schemas.EmbeddingsJson, _ADVICE)
+    return description
 
-    advice = "Copy the whole folder again, or remove it and embed anew."
-    return json_files.read(path, getattr(schemas, schema), advice, _MOST_BYTES)
+
+def read_progress(path):
+    """What `progress.json` holds."""
+    from keras_hierproxy import schemas  # imports pydantic
+
+    return json_files.read(path, schemas.ProgressJson, _ADVICE, _MOST_BYTES)
 
 
 def write_json(path, content):

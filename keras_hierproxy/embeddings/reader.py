@@ -9,12 +9,11 @@ from keras_hierproxy.embeddings import items
 from keras_hierproxy.embeddings.files import (
     DESCRIPTION,
     EMBEDDINGS,
-    FORMAT_VERSION,
     ITEMS,
     PROGRESS,
     geometry_from_json,
     npy_bytes,
-    read_json,
+    read_description,
 )
 
 
@@ -119,15 +118,10 @@ def load(folder):
     """
     folder = pathlib.Path(folder)
     _check_finished(folder)
-    description = read_json(folder / DESCRIPTION)
-    if description.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{folder / DESCRIPTION} is of format "
-            f"{description.get('format_version')!r}; this version reads "
-            f"{FORMAT_VERSION}."
-        )
-    for name, num_bytes in description["files"].items():
-        _check_size(folder / name, num_bytes)
+    description = read_description(folder / DESCRIPTION)
+    for name in (EMBEDDINGS, ITEMS):
+        _check_inside(folder, name)
+        _check_size(folder / name, description["files"][name])
     level_names = tuple(level["name"] for level in description["levels"])
     class_names = tuple(tuple(level["classes"]) for level in description["levels"])
     points = _map_points(folder / EMBEDDINGS, description)
@@ -163,9 +157,19 @@ def _check_finished(folder):
     )
 
 
-def _check_size(path, expected):
+def _check_inside(folder, name):
+    """Raises where a link would have a file read that is not of the folder."""
+    path = folder / name
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing. Copy the whole folder.")
+    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        raise ValueError(
+            f"{path} is a link to {path.resolve()}, outside of its folder, or no file. "
+            "Put the file itself there."
+        )
+
+
+def _check_size(path, expected):
     received = path.stat().st_size
     if received != expected:
         raise ValueError(
@@ -180,7 +184,7 @@ def _map_points(path, description):
     dtype = np.dtype(description["dtype"])
     try:
         points = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, OSError, EOFError, SyntaxError, RecursionError) as error:
         raise ValueError(f"{path} is no array: {error}. Embed anew.") from error
     if (
         points.shape != shape

@@ -21,7 +21,7 @@ from keras_hierproxy.embeddings.files import (
     geometry_to_json,
     npy_bytes,
     npy_header,
-    read_json,
+    read_progress,
     write_json,
 )
 
@@ -220,7 +220,7 @@ class EmbeddingWriter:
             "identity": self._identity,
         }
         if (self.folder / PROGRESS).exists():
-            progress = read_json(self.folder / PROGRESS, "ProgressOfEmbeddings")
+            progress = read_progress(self.folder / PROGRESS)
             self._check_same(progress["identity"])
             self._progress = progress
 

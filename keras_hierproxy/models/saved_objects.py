@@ -28,6 +28,7 @@ _NUMBERS = re.compile(r"(u?int|b?float)\d{1,2}|bool")
 _ACTIVATIONS_OF_KERAS_HUB = ("keras_hub>gelu_approximate", "keras_nlp>gelu_approximate")
 # Of a model, beyond what its weights show: layers, pixels, never more in practice.
 _MOST_INTEGER = 2**14
+_NO_SIZE = re.compile("seed|shared_object_id")
 # Variables that no file of weights holds, such as states of random numbers.
 _SPARE_BYTES = 2**26
 
@@ -78,7 +79,7 @@ def check_size(config, weights, what):
     """
     most = max(_MOST_INTEGER, weights.largest_dimension)
     for key, number in _integers(config):
-        if abs(number) > most and "seed" not in key:
+        if abs(number) > most and not _NO_SIZE.search(key):
             raise ValueError(
                 f"{what} holds {key}={number}, and the largest dimension of its "
                 f"weights is {weights.largest_dimension:,}: it is not of these weights."
