@@ -244,23 +244,24 @@ def train(
     go_on = f"hierproxy train --resume --output {shlex.quote(str(output))}"
     run = (runs.resume_run if resume else runs.new_run)(output, settings)
 
-    with console.status(f"Reading {run.settings.data} ..."):
-        splits = runs.load_data(run.settings)
-    print_splits(splits)
-    with console.status("Building the model, evaluating it untrained ..."):
-        run.begin(splits, runs.build_embedder(run.settings, splits.train))
-    with runs.EpochLines(console, run.settings.epochs) as lines:
-        run.fit(callbacks=[lines])
-    if not run.history:
-        console.print(
-            "Stopped before the end of the first epoch: nothing to keep yet. "
-            f"To begin it again: {go_on}",
-            markup=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(130)
-    with console.status("Evaluating on the test classes ..."):
-        metrics = run.finish()
+    with run:
+        with console.status(f"Reading {run.settings.data} ..."):
+            splits = runs.load_data(run.settings)
+        print_splits(splits)
+        with console.status("Building the model, evaluating it untrained ..."):
+            run.begin(splits, runs.build_embedder(run.settings, splits.train))
+        with runs.EpochLines(console, run.settings.epochs) as lines:
+            run.fit(callbacks=[lines])
+        if not run.history:
+            console.print(
+                "Stopped before the end of the first epoch: nothing to keep yet. "
+                f"To begin it again: {go_on}",
+                markup=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(130)
+        with console.status("Evaluating on the test classes ..."):
+            metrics = run.finish()
 
     print_metrics(
         splits.test,

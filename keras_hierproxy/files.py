@@ -2,20 +2,28 @@
 
 import contextlib
 import csv
+import errno
 import io
+import json
 import os
 import pathlib
 import re
 import secrets
+import shutil
 
 # Names of files are bytes on some systems, and need not be text.
 ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
+# In a folder that a process is writing to.
+LOCK = ".lock"
+# What is being written, or was when the process was killed.
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part-")
 # What a spreadsheet takes for a formula, behind any quotes of our own.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path, num_bytes=0):
     """Gives a path to write to, whose file then takes the place of `path` in one step.
 
     Killed, or out of space, at any moment: `path` is what it was, or the new file,
@@ -23,6 +31,11 @@ def replacing(path):
 
     Args:
         path: of the file.
+        num_bytes: int, about how many are to be written, for writers that do not
+            survive a full disk, as HDF5's; without room for them nothing is begun.
+
+    Raises:
+        OSError: the file can't be written; it says which, and what to do.
 
     Example:
 
@@ -35,19 +48,63 @@ def replacing(path):
     pathlib.Path("notes.txt").read_text()  # "whole"
     ```
     """
-    path = pathlib.Path(path)
-    # The end of its name stays: some writers choose the format by it.
-    unfinished = path.with_name(f".{secrets.token_hex(4)}.part-{path.name[-40:]}")
-    try:
-        unfinished.touch(exist_ok=False)
-        yield unfinished
-        with contextlib.suppress(FileNotFoundError):
-            unfinished.chmod(path.stat().st_mode & 0o7777)
-        _sync(unfinished)
-        os.replace(unfinished, path)
-        _sync(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    # Not a link itself, but what it leads to.
+    place = pathlib.Path(os.path.realpath(path))
+    unfinished = _beside(place)
+    with _naming(path):
+        try:
+            unfinished.touch(exist_ok=False)
+            if num_bytes > shutil.disk_usage(place.parent).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            yield unfinished
+            with contextlib.suppress(FileNotFoundError):
+                unfinished.chmod(place.stat().st_mode & 0o7777)
+            _sync(unfinished)
+            os.replace(unfinished, place)
+            _sync_folder(place.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+
+
+@contextlib.contextmanager
+def replacing_folder(path, last):
+    """As `replacing`, for what consists of several files in a folder.
+
+    A folder that is there already keeps its other files. Killed at any moment, it has
+    all files of before, or all new ones, or no file `last`: never a mixture of both
+    that could be taken for either. One file alone is replaced in one step.
+
+    Args:
+        path: of the folder.
+        last: str, name of the file without which nobody reads the others.
+
+    Raises:
+        OSError: as of `replacing`.
+    """
+    place = pathlib.Path(os.path.realpath(path))
+    # Where it can be moved from without copying.
+    unfinished = _beside(place / "new" if place.exists() else place)
+    with _naming(path):
+        try:
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            files = [file for file in unfinished.rglob("*") if file.is_file()]
+            for file in files:
+                _sync(file)
+            if not place.exists():
+                os.replace(unfinished, place)
+            else:
+                if len(files) > 1:
+                    (place / last).unlink(missing_ok=True)
+                files.sort(key=lambda file: file == unfinished / last)
+                for file in files:
+                    target = place / file.relative_to(unfinished)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(file, target)
+            _sync_folder(place.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write(path, content):
@@ -59,8 +116,69 @@ def write(path, content):
     """
     if isinstance(content, str):
         content = content.encode(**ENCODING)
-    with replacing(path) as unfinished:
+    with replacing(path, len(content)) as unfinished:
         unfinished.write_bytes(content)
+
+
+def write_json(path, content):
+    """Writes JSON, indented, whole or not at all."""
+    write(path, json.dumps(content, indent=2))
+
+
+def names_in(folder):
+    """Names of what is in a folder, without what a killed process left unfinished."""
+    names = os.listdir(folder)
+    return [name for name in names if name != LOCK and not _UNFINISHED.match(name)]
+
+
+@contextlib.contextmanager
+def locked(folder, doing):
+    """Keeps other processes from writing to a folder, which is made if need be.
+
+    The system ends the lock when the process ends, however it does. What a killed
+    process has left unfinished in the folder is removed.
+
+    Args:
+        folder: path.
+        doing: str, what a second process is told that the first is doing there.
+
+    Raises:
+        ValueError: another process holds the lock.
+        OSError: the folder can't be made, or not be written to.
+    """
+    import filelock
+
+    folder = pathlib.Path(folder)
+    path = folder / LOCK
+    is_new = not folder.exists()
+    with _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    lock = filelock.FileLock(path, blocking=False)
+    busy = ValueError(
+        f"Another process is {doing} {folder}. Wait for it, or choose another folder "
+        "(--output)."
+    )
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise busy from None
+    try:
+        if not path.exists():
+            # The other was just about to end.
+            raise busy
+        for left in [*folder.glob(".*.part-*"), *folder.glob("*/.*.part-*")]:
+            if _UNFINISHED.match(left.name) and left.is_file():
+                left.unlink(missing_ok=True)
+        yield
+    finally:
+        # While it is held: nobody else takes a file that is about to go.
+        with contextlib.suppress(OSError):  # Windows removes no open files
+            path.unlink()
+        lock.release()
+        if is_new:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def csv_text(rows):
@@ -96,13 +214,19 @@ def csv_rows(lines):
     Yields:
         Lists of str.
 
+    Raises:
+        ValueError: that is no CSV.
+
     Example:
 
     >>> list(csv_rows(["'=1+1,-0.5\\r\\n"]))
     [['=1+1', '-0.5']]
     """
-    for row in csv.reader(lines):
-        yield [_plain(cell) for cell in row]
+    try:
+        for row in csv.reader(lines):
+            yield [_plain(cell) for cell in row]
+    except csv.Error as error:
+        raise ValueError(f"no CSV: {error}") from error
 
 
 def _harmless(cell):
@@ -113,11 +237,36 @@ def _plain(cell):
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
+def _beside(place):
+    # The end of its name stays: some writers choose the format by it.
+    return place.with_name(f".{secrets.token_hex(4)}.part-{place.name[-40:]}")
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Has errors of the system name the file that was meant, and say what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Is its folder there, and yours to write to?"
+        if error.errno in _FULL:
+            remedy = "Make room on the disk, and try again."
+        reason = os.strerror(error.errno) if error.errno else error
+        message = f"Cannot write {path}: {reason}. {remedy}"
+        # With the number it becomes a PermissionError, a FileNotFoundError ...
+        raise OSError(*[n for n in [error.errno] if n], message) from error
+
+
 def _sync(path):
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders
-        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_folder(path):
+    # The new file is there by now: this only has it stay there after a power cut.
+    # Windows opens no folders, and some file systems do not sync them.
+    with contextlib.suppress(OSError):
+        _sync(path)

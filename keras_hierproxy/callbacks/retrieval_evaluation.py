@@ -31,6 +31,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     Attributes:
         names: tuple of the names in logs.
+        last: dict of the last numbers under these names, or None before the first.
 
     Raises:
         ValueError: at once, for labels that `evaluate` would refuse, a K larger
@@ -63,16 +64,13 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         self.every = every
         self.batch_size = batch_size
         self.names = self._checked_names()
+        self.last = None
 
     def on_train_begin(self, logs=None):
-        self._first_epoch = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._first_epoch is None:
-            self._first_epoch = epoch
+        self.last = None
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch == self._first_epoch or (epoch + 1) % self.every == 0:
+        if self.last is None or (epoch + 1) % self.every == 0:
             self.last = self.compute()
         if logs is not None:
             logs.update(self.last)

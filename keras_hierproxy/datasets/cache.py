@@ -2,12 +2,13 @@
 
 import os
 import pathlib
-import tempfile
 import warnings
 import zipfile
 import zlib
 
 import numpy as np
+
+from keras_hierproxy.files import replacing
 
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -38,28 +39,30 @@ def cache_folder():
 def cached_arrays(path, names, build):
     """Arrays from the file at `path`, built and kept there when it has none.
 
-    A damaged file is built again, and a folder that cannot be written costs only
-    the time of the next build: both are warnings.
+        A damaged file is built again, and a folder that cannot be written costs only
+        the time of the next build: both are warnings.
 
-    Args:
-        path: `pathlib.Path` of an `.npz` file.
-        names: names of the arrays.
-        build: function of no arguments that returns the arrays, in the order of
-            `names`.
+        Args:
+            path: `pathlib.Path` of an `.npz` file.
+            names: names of the arrays.
+            build: function of no arguments that returns the arrays, in the order of
+                `names`.
 
-    Returns:
-        Tuple of arrays, in the order of `names`.
+        Returns:
+            Tuple of arrays, in the order of `names`.
 
-    Example:
+        Example:
 
-    ```python
-    import pathlib
-    import numpy as np
-    from keras_hierproxy.datasets.cache import cached_arrays
+        ```python
+        import pathlib
+        import numpy as np
 
-    path = pathlib.Path("/tmp/hierproxy/squares.npz")
-    (squares,) = cached_arrays(path, ["squares"], lambda: (np.arange(9) ** 2,))
-    ```
+    from keras_hierproxy.files import replacing
+        from keras_hierproxy.datasets.cache import cached_arrays
+
+        path = pathlib.Path("/tmp/hierproxy/squares.npz")
+        (squares,) = cached_arrays(path, ["squares"], lambda: (np.arange(9) ** 2,))
+        ```
     """
     if path.exists():
         try:
@@ -72,25 +75,14 @@ def cached_arrays(path, names, build):
             )
     arrays = build()
     try:
-        _write(path, dict(zip(names, arrays, strict=True)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as unfinished:
+            with unfinished.open("wb") as file:
+                np.savez_compressed(file, **dict(zip(names, arrays, strict=True)))
     except OSError as error:
         warnings.warn(
-            f"Cannot write {path} ({error}); it will be built again next time. Set "
+            f"{error} The cache {path} will be built again next time. Set "
             "the environment variable KERAS_HIERPROXY_CACHE to a writable folder.",
             stacklevel=2,
         )
     return arrays
-
-
-def _write(path, arrays):
-    # Written beside its place and then moved there, so that a run that is killed,
-    # or one that reads at the same time, never sees half a file.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(unfinished, path)
-    except BaseException:
-        os.unlink(unfinished)
-        raise

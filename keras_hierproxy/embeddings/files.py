@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 
 import keras
 import numpy as np
@@ -66,16 +65,6 @@ def read_progress(path):
     from keras_hierproxy import schemas  # imports pydantic
 
     return json_files.read(path, schemas.ProgressJson, _ADVICE, _MOST_BYTES)
-
-
-def write_json(path, content):
-    """Replaces a file by another in one step: never is there half of it."""
-    unfinished = path.with_name(path.name + PART)
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
 
 
 def geometry_to_json(geometry):

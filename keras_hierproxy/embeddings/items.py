@@ -1,15 +1,13 @@
 """The lines of `items.csv`: which image each embedding is of, and its labels."""
 
-import csv
 import hashlib
-import io
 import os
 
 import numpy as np
 
+from keras_hierproxy.files import ENCODING, csv_rows, csv_text
+
 _ROLES = ("gallery", "query")
-# Paths are bytes on some systems, and need not be text.
-_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 def columns(level_names, has_roles):
@@ -50,9 +48,7 @@ def _fields(data, row, position):
 
 
 def _encode(rows):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode(**_ENCODING)
+    return csv_text(rows).encode(**ENCODING)
 
 
 def estimated_bytes(data, start):
@@ -63,7 +59,7 @@ def estimated_bytes(data, start):
         total += sum(len(os.fsencode(path)) for path in data.paths[start:])
     if data.labels is not None:
         for ids, names in zip(data.labels[start:].T, data.class_names, strict=True):
-            lengths = np.array([len(name.encode(**_ENCODING)) for name in names])
+            lengths = np.array([len(name.encode(**ENCODING)) for name in names])
             total += int(lengths[ids].sum()) + 8 * count
     return total
 
@@ -96,8 +92,8 @@ def read(path, num_rows, level_names, class_names, has_roles):
     first_level = 3 if has_roles else 2
     paths, roles = [], []
     labels = np.empty((num_rows, len(level_names)), "int32")
-    with path.open(newline="", **_ENCODING) as file:
-        reader = csv.reader(file)
+    with path.open(newline="", **ENCODING) as file:
+        reader = _rows(file, path)
         if next(reader, None) != expected:
             raise ValueError(f"{path} must begin with the line {','.join(expected)}.")
         row = -1
@@ -127,6 +123,15 @@ def read(path, num_rows, level_names, class_names, has_roles):
         labels if level_names else None,
         np.array(roles) == _ROLES[1] if has_roles else None,
     )
+
+
+def _rows(file, path):
+    try:
+        yield from csv_rows(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged: {error}. Copy the whole folder again, or embed anew."
+        ) from error
 
 
 def _check(fields, row, expected, path):

@@ -22,8 +22,8 @@ from keras_hierproxy.embeddings.files import (
     npy_bytes,
     npy_header,
     read_progress,
-    write_json,
 )
+from keras_hierproxy.files import locked, names_in, write_json
 
 DTYPES = ("float32", "float16")
 # What a kill costs at most, against a few ms for each time that progress is recorded.
@@ -126,7 +126,7 @@ class EmbeddingWriter:
     def __enter__(self):
         with self._explaining_a_full_disk(), contextlib.ExitStack() as stack:
             self.folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_lock(self.folder))
+            stack.enter_context(locked(self.folder, "writing embeddings to"))
             self._load_progress()
             if not (self.folder / PROGRESS).exists():
                 write_json(self.folder / PROGRESS, self._progress)
@@ -333,33 +333,12 @@ def check_folder(folder):
             f"{folder} holds finished embeddings already. Choose another folder "
             "(--output), or remove it."
         )
-    names = {path.name for path in folder.iterdir()} - {PROGRESS + PART}
+    names = names_in(folder)
     if names and PROGRESS not in names:
         raise ValueError(
             f"{folder} is not empty. Choose another folder (--output) for the "
             "embeddings."
         )
-
-
-@contextlib.contextmanager
-def _lock(folder):
-    """Keeps a second process out of a folder."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise ValueError(
-            f"Another process is writing embeddings to {folder}. Wait for it, or "
-            "choose another folder (--output)."
-        ) from error
-    finally:
-        os.close(descriptor)
 
 
 def _cut(file, num_bytes):

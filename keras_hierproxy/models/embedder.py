@@ -11,6 +11,7 @@ from keras_hierproxy.layers import LatentHierarchy, Proxies
 from keras_hierproxy.layers.project import geometry_of, projection_of
 from keras_hierproxy.losses import BoundLoss, EmbeddingLoss, ProxyLoss, SumLoss
 from keras_hierproxy.losses.binding import bind, sums_of, terms_of
+from keras_hierproxy.models.backup import Backup
 from keras_hierproxy.models.batches import (
     Preparation,
     PreparedBatches,
@@ -23,6 +24,11 @@ from keras_hierproxy.models.batches import (
 from keras_hierproxy.models.export import export
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.models.keeping_weights import keeping_weights
+from keras_hierproxy.models.saving import (
+    refuse_hdf5,
+    refuse_hdf5_config,
+    saving_whole,
+)
 from keras_hierproxy.ops import num_data_shards
 from keras_hierproxy.optimizers import (
     default_optimizer,
@@ -112,6 +118,34 @@ class Embedder:
         if self.optimizer is not None:
             load_whatever_the_padding(self.optimizer)
 
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """Saves the model as `keras.Model.save` does; arguments are the same.
+
+        Killed, or out of space, at any moment, a `.keras` file is what it was before,
+        or the new one.
+
+        Raises:
+            ValueError: for a path that ends in `.h5` or `.hdf5`, formats that could not
+                be loaded again.
+            OSError: if it can't be written.
+        """
+        refuse_hdf5(filepath)
+        with saving_whole(self, filepath, overwrite) as path:
+            super().save(path, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
+        """Saves the weights as `keras.Model.save_weights` does; arguments are the same.
+
+        Killed, or out of space, at any moment, a `.weights.h5` file is what it was
+        before, or the new one.
+        """
+        with saving_whole(self, filepath, overwrite) as path:
+            super().save_weights(path, overwrite, max_shard_size)
+
+    def get_config(self):
+        refuse_hdf5_config()
+        return super().get_config()
+
     def get_compile_config(self):
         if not self.compiled:
             return None
@@ -146,19 +180,29 @@ class Embedder:
         """Trains as `keras.Model.fit` does; arguments are the same.
 
         What it adds: labels are checked before and during training; the order of
-        arrays and of datasets is a function of the epoch, so that a resumed run
-        goes on as if it had not stopped (a `PyDataset` with an attribute `epoch`,
-        such as the batches of `khp.datasets`, is told the epoch and sees to it
-        itself); `RetrievalEvaluation` runs before the callbacks that read its
-        numbers; `HierarchyUpdate` is added where a learned hierarchy has none; and
-        what the callbacks monitor is checked before training.
+        arrays and of datasets is a function of the epoch (a `PyDataset` with an
+        attribute `epoch`, such as the batches of `khp.datasets`, is told the epoch
+        and sees to it itself); `RetrievalEvaluation` runs before the callbacks that
+        read its numbers; `HierarchyUpdate` is added where a learned hierarchy has
+        none; and what the callbacks monitor is checked before training.
+
+        With `keras.callbacks.BackupAndRestore(folder)` a run that was killed, at any
+        moment, goes on after its last whole epoch as if it had not stopped: with the
+        same model, optimizer and order of the data, and with what `ModelCheckpoint`,
+        `EarlyStopping`, `ReduceLROnPlateau` and `RetrievalEvaluation` knew. (A
+        backup takes the place of the one before in one step, so that
+        `double_checkpoint` adds nothing.) Give `CSVLogger` its `append=True`;
+        callbacks of your own, and those derived from `BackupAndRestore`, see to
+        themselves. With `save_freq` in batches the epoch that was not whole begins
+        again, with the weights that it had reached.
 
         Raises:
             ValueError: for labels that are out of range, negative, float, one-hot
                 or of another number than the inputs (in pipelines of `tf.data` and
                 grain, where they are not seen, wrong ids make the loss NaN); for
                 `validation_data` with classes that have no proxies; for callbacks
-                that cannot work.
+                that cannot work, such as a `ModelCheckpoint` to an `.h5` file, which
+                could not be loaded; for a backup that is damaged or of another model.
         """
         self._assert_compile_called("fit")
         if validation_split and validation_data is None:
@@ -173,6 +217,11 @@ class Embedder:
         callbacks = prepare_callbacks(self, callbacks, validation_data is not None)
         if isinstance(batches, PreparedBatches):
             callbacks = [SetEpoch(batches), *callbacks]
+        for backup in callbacks:
+            if isinstance(backup, Backup):
+                restored = backup.restore(self, epochs)
+                if restored is not None:
+                    kwargs["initial_epoch"] = restored
         with prepare:
             return keras.Model.fit(
                 self,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from keras_hierproxy.files import replacing_folder
 from keras_hierproxy.layers import LatentHierarchy, ProjectToGeometry, Proxies
 from keras_hierproxy.layers.project import projection_of
 from keras_hierproxy.models.onnx_gaps import check_onnx, mended_tf2onnx
@@ -44,7 +45,18 @@ def export(embedder, filepath, format, preprocess, verbose, input_signature, opt
     if isinstance(network.input, keras.KerasTensor):
         _check_sizes(network.input, format, backend)
         input_signature = [_spec(network.input)]
-    Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+    filepath = Path(filepath)
+    # A large ONNX model has files beside it, whose names stand in it.
+    name = "" if format == "tf_saved_model" else filepath.name
+    folder = filepath.parent if name else filepath
+    with replacing_folder(folder, last=name or "saved_model.pb") as unfinished:
+        _export(network, unfinished / name, format, verbose, input_signature, options)
+        if format == "onnx":
+            check_onnx(unfinished / name, network)
+
+
+def _export(network, filepath, format, verbose, input_signature, options):
+    backend = keras.config.backend()
     by_tf2onnx = (format, backend) == ("onnx", "tensorflow")
     try:
         with mended_tf2onnx(network) if by_tf2onnx else contextlib.nullcontext():
@@ -63,8 +75,6 @@ def export(embedder, filepath, format, preprocess, verbose, input_signature, opt
             f"{backend!r}, which takes fewer layers than TensorFlow. {_ELSEWHERE} It "
             f"failed with {type(error).__name__}: {error}"
         ) from error
-    if format == "onnx":
-        check_onnx(filepath, network)
 
 
 def served_network(embedder, preprocess=True, input_signature=None):

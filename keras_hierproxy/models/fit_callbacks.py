@@ -7,6 +7,8 @@ from keras_hierproxy.callbacks.hierarchy_update import learned_hierarchies
 from keras_hierproxy.layers import Proxies
 from keras_hierproxy.losses import HierProxyLoss
 from keras_hierproxy.losses.binding import terms_of
+from keras_hierproxy.models.backup import with_backups
+from keras_hierproxy.models.saving import refuse_hdf5
 from keras_hierproxy.regularizers import SoftOrthogonality
 
 
@@ -14,11 +16,13 @@ def prepare_callbacks(model, callbacks, has_validation_data):
     """The callbacks to run, in order.
 
     `HierarchyUpdate` is added where a learned hierarchy is trained without one;
-    what writes into `logs` goes before what reads them.
+    what writes into `logs` goes before what reads them, and backups behind what they
+    hold the state of.
 
     Raises:
         ValueError: for a monitored metric that will not be there, or in the wrong
-            mode, and for callbacks that cannot work with grouped learning rates.
+            mode, for callbacks that cannot work with grouped learning rates, and for a
+        `ModelCheckpoint` whose file could not be loaded again.
     """
     callbacks = keras.tree.flatten(callbacks) if callbacks is not None else []
     writers = [c for c in callbacks if isinstance(c, RetrievalEvaluation)]
@@ -28,10 +32,13 @@ def prepare_callbacks(model, callbacks, has_validation_data):
         writers.append(LogOrthogonality(orthogonal))
     _check_learning_rates(model, others)
     for callback in others:
+        if isinstance(callback, keras.callbacks.ModelCheckpoint):
+            if not callback.save_weights_only:
+                refuse_hdf5(callback.filepath)
         _check_monitor(callback, others, writers, model, has_validation_data)
     if _needs_hierarchy_update(model, others):
         others.insert(0, HierarchyUpdate())
-    return [*writers, *others]
+    return with_backups([*writers, *others])
 
 
 class LogOrthogonality(keras.callbacks.Callback):

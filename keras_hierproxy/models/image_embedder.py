@@ -278,9 +278,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             ValueError: if `from_preset` would refuse it: the preprocessor is a
                 function, or there is a `Lambda` layer.
         """
-        save = functools.partial(
-            super().save_to_preset, str(preset_dir), max_shard_size
-        )
+        save = functools.partial(super().save_to_preset, max_shard_size=max_shard_size)
         presets.save(self, preset_dir, save)
 
     def save_task_weights(self, filepath):

@@ -46,7 +46,7 @@ def check_onnx(filepath, network):
     if received != expected:
         names = [each.name for each in model.graph.input]
         raise RuntimeError(
-            f"The ONNX file {str(filepath)!r} does not run: a layer's constants were "
+            f"The ONNX file {filepath.name!r} does not run: a layer's constants were "
             f"taken for inputs, of which the network has {expected} and the file "
             f"{received}, {names}. Export another format."
         )

@@ -26,6 +26,7 @@ from keras_hub.src.utils.preset_utils import (
 
 import keras_hierproxy
 from keras_hierproxy import json_files, schemas
+from keras_hierproxy.files import replacing_folder
 from keras_hierproxy.models.preset_files import PresetFiles, first_line, versions
 from keras_hierproxy.models.saved_objects import (
     check_finite,
@@ -74,7 +75,7 @@ def save(embedder, folder, save_task):
     Args:
         embedder: an `ImageEmbedder`.
         folder: path.
-        save_task: what writes keras-hub's files, a function without arguments.
+        save_task: what writes keras-hub's files, a function of a folder.
     """
     preprocessor = embedder.preprocessor
     if preprocessor is not None and not isinstance(preprocessor, keras.Layer):
@@ -87,13 +88,12 @@ def save(embedder, folder, save_task):
             "`embedder.save(path)`."
         )
     refuse_code(keras.saving.serialize_keras_object(embedder), "The embedder")
-    save_task()
-    path = os.path.join(folder, METADATA_FILE)
-    with open(path, encoding="utf-8") as file:
-        metadata = json.load(file)
-    metadata["keras_hierproxy_version"] = keras_hierproxy.__version__
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(metadata, file, indent=4)
+    with replacing_folder(folder, last=CONFIG_FILE) as unfinished:
+        save_task(str(unfinished))
+        path = unfinished / METADATA_FILE
+        metadata = json.loads(path.read_text("utf-8"))
+        metadata["keras_hierproxy_version"] = keras_hierproxy.__version__
+        path.write_text(json.dumps(metadata, indent=4), "utf-8")
 
 
 def _whole(task_class, files, task, load_weights, **kwargs):

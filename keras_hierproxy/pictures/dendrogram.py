@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from keras_hierproxy.files import replacing
 from keras_hierproxy.pictures.layout import (
     FONTS,
     INK,
@@ -90,7 +91,8 @@ def plot_dendrogram(
     with warnings.catch_warnings():
         # Names in scripts that neither font has are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(path, dpi=130)
+        with replacing(path) as unfinished:
+            figure.savefig(unfinished, dpi=130)
 
 
 def _lines(tree, levels, positions):

@@ -3,6 +3,7 @@
 import textwrap
 import warnings
 
+from keras_hierproxy.files import replacing
 from keras_hierproxy.pictures.retrieved import (
     SIGNS,
     choose_queries,
@@ -75,7 +76,8 @@ def plot_neighbors(
     with warnings.catch_warnings():
         # Names in scripts that matplotlib's font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(path, dpi=110)
+        with replacing(path) as unfinished:
+            figure.savefig(unfinished, dpi=110)
 
 
 def _caption(data, index):

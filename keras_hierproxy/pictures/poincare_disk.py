@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from keras_hierproxy.files import replacing
 from keras_hierproxy.pictures.layout import (
     INK,
     MIXED,
@@ -102,7 +103,8 @@ def plot_poincare_disk(
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(path, dpi=130)
+        with replacing(path) as unfinished:
+            figure.savefig(unfinished, dpi=130)
 
 
 def _radial_axis(radii, num_leaves):

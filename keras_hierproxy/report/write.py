@@ -2,12 +2,12 @@
 
 import base64
 import hashlib
-import os
 import pathlib
 
 import numpy as np
 
 import keras_hierproxy
+from keras_hierproxy import files
 from keras_hierproxy.pictures.retrieved import SIGNS
 from keras_hierproxy.report.classes import class_table
 from keras_hierproxy.report.confusions import (
@@ -77,14 +77,8 @@ def write_report(path, data, points, scores, *, geometry=None, title=None, facts
         **_numbers(data, scores),
         **_images(data, points, scores, geometry),
     )
-    # Beside its place and then moved there: no reader ever sees half a file.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # Names of files may hold bytes that are no text.
-        unfinished.write_bytes(page.encode("utf-8", "replace"))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    # Names of files may hold bytes that are no text.
+    files.write(path, page.encode("utf-8", "replace"))
 
 
 def _check(path, data, points, scores):

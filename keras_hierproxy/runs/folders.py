@@ -2,6 +2,8 @@
 
 import pathlib
 
+from keras_hierproxy.files import names_in
+
 
 def check_empty(folder, otherwise=""):
     """Raises unless a folder is new or empty: nothing there is ever written over.
@@ -16,7 +18,7 @@ def check_empty(folder, otherwise=""):
     folder = pathlib.Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and names_in(folder):
         raise ValueError(
             f"{folder} is not empty. Choose another folder with --output{otherwise}."
         )

@@ -1,11 +1,12 @@
 """The scores of every query as a table, `queries.csv`, that two runs compare."""
 
-import csv
 import hashlib
 import io
 import pathlib
 
 import numpy as np
+
+from keras_hierproxy import files
 
 # Columns that are not scores.
 _ITEM = ("row", "path")
@@ -23,16 +24,15 @@ def write_queries(path, data, scores):
     rows = np.arange(len(data))
     rows = rows if data.is_query is None else rows[data.is_query]
     columns = [[_number(value) for value in v.tolist()] for v in scores.values.values()]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*_ITEM, *data.level_names, *scores.values])
-        for place, row in enumerate(rows.tolist()):
-            names = (
-                data.class_names[level][data.labels[row, level]]
-                for level in range(data.num_levels)
-            )
-            origin = "" if data.paths is None else data.paths[row]
-            writer.writerow([row, origin, *names, *(c[place] for c in columns)])
+    lines = [[*_ITEM, *data.level_names, *scores.values]]
+    for place, row in enumerate(rows.tolist()):
+        names = (
+            data.class_names[level][data.labels[row, level]]
+            for level in range(data.num_levels)
+        )
+        origin = "" if data.paths is None else data.paths[row]
+        lines.append([row, origin, *names, *(c[place] for c in columns)])
+    files.write(path, files.csv_text(lines))
 
 
 def read_queries(path, names):
@@ -48,17 +48,20 @@ def read_queries(path, names):
     Raises:
         ValueError: the file is damaged.
     """
-    text = pathlib.Path(path).read_text(encoding="utf-8")
+    text = pathlib.Path(path).read_bytes().decode(**files.ENCODING)
     try:
         if not text.endswith("\n"):  # a number may be cut
             raise ValueError("the last line is not whole")
+        header, *lines = files.csv_rows(io.StringIO(text, newline=""))
+        # From behind: a level of the labels may be called like a score.
+        places = [len(header) - 1 - header[::-1].index(name) for name in names]
         return np.array(
             [
-                [float(line[name]) if line[name] != "" else np.nan for name in names]
-                for line in csv.DictReader(io.StringIO(text))
+                [float(line[p]) if line[p] != "" else np.nan for p in places]
+                for line in lines
             ]
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (IndexError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error!r}. Evaluate again.") from None
 
 
@@ -83,4 +86,4 @@ def fingerprint(data):
 
 
 def _number(value):
-    return "" if np.isnan(value) else repr(value)
+    return "" if np.isnan(value) else value

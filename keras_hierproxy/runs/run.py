@@ -13,7 +13,7 @@ recall.png       recall on the validation classes, epoch by epoch, where there a
 neighbors.png    queries of the test classes with their nearest neighbours
 """
 
-import csv
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,12 +21,20 @@ import pathlib
 
 import keras
 
-from keras_hierproxy import datasets, pictures, recipes
+from keras_hierproxy import datasets, files, pictures, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
+from keras_hierproxy.models.backup import read_metadata
 from keras_hierproxy.runs.data import DRAWINGS
 from keras_hierproxy.runs.folders import check_empty
+from keras_hierproxy.runs.history import (
+    History,
+    KeepWeights,
+    columns,
+    read_rows,
+    write_rows,
+)
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
-from keras_hierproxy.runs.scoring import score, usual_ks, write_json
+from keras_hierproxy.runs.scoring import score, usual_ks, write_record
 from keras_hierproxy.runs.settings import Settings
 
 MONITOR = "val_recall@1"
@@ -54,10 +62,7 @@ def new_run(folder, settings):
         ValueError: the folder is not empty, or settings do not go together.
     """
     folder = pathlib.Path(folder)
-    holds_run = (folder / "run.json").exists()
-    check_empty(
-        folder, ", or go on with the run in it with --resume" if holds_run else ""
-    )
+    _check_new(folder)
     return Run(folder, Settings(**settings))
 
 
@@ -107,7 +112,8 @@ def resume_run(folder, settings):
 class Run:
     """A training run in a folder, made by `new_run` or `resume_run`.
 
-    `begin`, `fit` and `finish`, in this order.
+    `begin`, `fit` and `finish`, in this order. A context manager, in which no other
+    process trains in the folder; outside it, each of the three sees to that.
 
     Attributes:
         settings: `Settings`.
@@ -121,25 +127,28 @@ class Run:
         self.interrupted = False
         self.recipe = settings.plan()
         self._record = record
+        self._is_new = record is None
+        self._lock = None
         self._last = (
             self.recipe is not None and self.recipe.training.selection == "last"
         )
+        self._history_path = folder / "history.csv"
         self._weights = folder / f"{'last' if self._last else 'best'}.weights.h5"
+
+    def __enter__(self):
+        lock = files.locked(self.folder, "training in")
+        lock.__enter__()
+        self._lock = lock
+        return self
+
+    def __exit__(self, *exception):
+        lock, self._lock = self._lock, None
+        return lock.__exit__(*exception)
 
     @property
     def history(self):
         """`history.csv` as a dict of lists, without the column of epochs."""
-        path = self.folder / "history.csv"
-        if not path.exists():
-            return {}
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        # Without validation Keras writes columns for one, of NA.
-        return {
-            name: [float(row[name]) for row in rows]
-            for name, first in (rows[0] if rows else {}).items()
-            if name != "epoch" and first != "NA"
-        }
+        return columns(read_rows(self._history_path))
 
     def begin(self, data, embedder):
         """Evaluates a new run's untrained model; checks that a resumed one fits.
@@ -174,8 +183,11 @@ class Run:
         }
         if self._record["test_before"] is None:
             self._record["test_before"] = self._test().results
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "run.json", self._record)
+        with self._alone():
+            if self._is_new:
+                _check_new(self.folder)
+            write_record(self.folder / "run.json", self._record)
+            self._is_new = False
 
     def fit(self, callbacks=()):
         """Trains up to the last epoch, or until Ctrl-C.
@@ -183,20 +195,15 @@ class Run:
         Ctrl-C ends training between two steps, and leaves the run as the last whole
         epoch had left it; a second one raises at once, wherever that is.
         """
-        done = self.whole_epochs()
-        self._drop_history_after(done)
-        with StopOnInterrupt() as interrupt:
+        with self._alone(), StopOnInterrupt() as interrupt:
+            # Before: nothing is lost by Ctrl-C up to here.
+            keepers = self._keepers()
             try:
                 self.embedder.fit(
                     self.batches,
                     epochs=self.settings.epochs,
                     verbose=0,
-                    callbacks=[
-                        *self._methods(),
-                        *self._keepers(),
-                        *callbacks,
-                        interrupt,
-                    ],
+                    callbacks=[*self._methods(), *keepers, *callbacks, interrupt],
                 )
             except Interrupted:
                 self.interrupted = True
@@ -207,7 +214,11 @@ class Run:
         Returns:
             What `metrics.json` holds.
         """
-        self.embedder.load_weights(self._weights)
+        with self._alone():
+            return self._finish()
+
+    def _finish(self):
+        self._load_kept()
         self.embedder.save(self.folder / "model.keras")
         evaluation = self._test()
         history = self.history
@@ -263,38 +274,41 @@ class Run:
         return [] if self.recipe is None else recipes.callbacks(self.recipe)
 
     def _keepers(self):
-        """The callbacks that write the run's files, the backup last.
+        """The callbacks that write the run's files.
 
-        Killed anywhere between them, the run goes on with the epoch that the backup
-        does not hold, and writes its line and its weights once more.
+        An epoch is whole once the backup holds it. Killed before that, the run does it
+        again, and writes its line once more; killed after, it only catches up with
+        what comes behind the backup.
         """
-        best = max(self.history.get(MONITOR, []), default=None)
+        rows = read_rows(self._history_path, self.whole_epochs())
+        if self._history_path.exists():
+            write_rows(self._history_path, rows)
+        history = History(self._history_path, rows)
         return [
             *self._evaluations,
-            keras.callbacks.ModelCheckpoint(
-                self._weights,
-                monitor="loss" if self._last else MONITOR,
-                mode="auto" if self._last else "max",
-                save_best_only=not self._last,
-                save_weights_only=True,
-                initial_value_threshold=best,
-            ),
-            keras.callbacks.CSVLogger(self.folder / "history.csv", append=True),
+            history,
             keras.callbacks.BackupAndRestore(
-                self.folder / "backup", double_checkpoint=True, delete_checkpoint=False
+                self.folder / "backup", delete_checkpoint=False
             ),
+            KeepWeights(self._weights, history, None if self._last else MONITOR),
         ]
 
     def whole_epochs(self):
         """How many epochs the run can go on from."""
-        path = self.folder / "backup" / "training_metadata.json"
-        return json.loads(path.read_text())["epoch"] if path.exists() else 0
+        metadata = read_metadata(self.folder / "backup")
+        return 0 if metadata is None else metadata["epoch"]
 
-    def _drop_history_after(self, num_epochs):
-        path = self.folder / "history.csv"
-        if path.exists():
-            lines = path.read_text().splitlines(keepends=True)
-            path.write_text("".join(lines[: 1 + num_epochs] if num_epochs else []))
+    def _alone(self):
+        return self if self._lock is None else contextlib.nullcontext()
+
+    def _load_kept(self):
+        try:
+            self.embedder.load_weights(self._weights)
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{self._weights} is damaged, or of another model ({error}). Copy it "
+                "back from where you have it, or train into another folder (--output)."
+            ) from error
 
     def _test(self):
         test = self.data.test
@@ -303,6 +317,13 @@ class Run:
         if self.recipe is not None and self.recipe.reported is not None:
             ks += [k for k in self.recipe.reported.k if k <= test.gallery_size]
         return score(test, points, sorted(set(ks)), geometry=self.embedder.geometry)
+
+
+def _check_new(folder):
+    holds_run = (folder / "run.json").exists()
+    check_empty(
+        folder, ", or go on with the run in it with --resume" if holds_run else ""
+    )
 
 
 def _check_splits(data, last):

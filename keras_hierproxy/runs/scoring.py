@@ -13,7 +13,7 @@ import pathlib
 
 import numpy as np
 
-from keras_hierproxy import report, retrieval
+from keras_hierproxy import files, report, retrieval
 from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.runs.query_table import fingerprint, write_queries
 
@@ -86,7 +86,7 @@ class Evaluation:
                 geometry=self.geometry,
                 facts=facts,
             )
-        return write_json(folder / "metrics.json", metrics | self._record())
+        return write_record(folder / "metrics.json", metrics | self._record())
 
 
 def score(data, points, k=None, metrics=None, geometry=Sphere(), verbose=False):  # noqa: B008 (immutable)
@@ -118,11 +118,11 @@ def usual_ks(data):
     return [k for k in (1, 2, 4, 8) if k <= data.gallery_size]
 
 
-def write_json(path, content):
+def write_record(path, content):
     """Writes JSON and returns what it says: NaN, a mean over no query, is null."""
-    text = json.dumps(_without_nan(content), indent=2)
-    path.write_text(text)
-    return json.loads(text)
+    content = _without_nan(content)
+    files.write_json(path, content)
+    return json.loads(json.dumps(content))
 
 
 def _without_nan(content):

@@ -15,7 +15,7 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_hierproxy import pictures
+from keras_hierproxy import files, pictures
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.layers import HierProxies
 from keras_hierproxy.runs.evaluation import load_split
@@ -126,7 +126,7 @@ def write_trees(trees, folder):
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "tree.json"]
     content = {name: each.arrays() for name, each in trees.items()}
-    paths[0].write_text(json.dumps(content))
+    files.write(paths[0], json.dumps(content))
     dendrograms = [name for name in ("proxies", "latent") if name in trees]
     for name in dendrograms:
         each = trees[name]

@@ -1,0 +1,121 @@
+"""`history.csv`: a line for each whole epoch of a run."""
+
+import keras
+
+from keras_hierproxy import files
+
+
+class History(keras.callbacks.Callback):
+    """Adds a line after each epoch, and replaces the file by the longer one.
+
+    Args:
+        path: of the file.
+        rows: list of dicts, those of the epochs that were done before.
+    """
+
+    def __init__(self, path, rows):
+        super().__init__()
+        self.path = path
+        self.rows = rows
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch, **dict(sorted((logs or {}).items()))})
+        write_rows(self.path, self.rows)
+
+    def is_last_best(self, name):
+        """Whether no epoch before the last had as large a value of `name`."""
+        *before, last = (float(row[name]) for row in self.rows)
+        return last > max(before, default=float("-inf"))
+
+
+class KeepWeights(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch, or of the last one.
+
+    Behind the backup: killed in between, the next start finds the backup's weights in
+    the model, and keeps these. Before it, the weights of an epoch could be kept that
+    the backup does not know of.
+
+    Args:
+        path: of the weights.
+        history: `History`, which must come before it.
+        monitor: name of what is largest in the best epoch, or None for the last one.
+    """
+
+    def __init__(self, path, history, monitor):
+        super().__init__()
+        self.path = path
+        self.history = history
+        self.monitor = monitor
+
+    def on_train_begin(self, logs=None):
+        if self.history.rows:
+            self._keep()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._keep()
+
+    def _keep(self):
+        if self.monitor is None or self.history.is_last_best(self.monitor):
+            self.model.save_weights(self.path)
+
+
+def write_rows(path, rows):
+    """Replaces a `history.csv`.
+
+    Args:
+        path: of the file.
+        rows: list of dicts, which begin with `epoch`.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [[row.get(name, "") for name in names] for row in rows]
+    files.write(path, files.csv_text([names, *lines] if rows else []))
+
+
+def read_rows(path, num_epochs=None):
+    """The lines of a `history.csv`, a dict each.
+
+    Args:
+        path: of the file; where there is none, there are no lines.
+        num_epochs: int, of how many epochs there must be lines, and are returned: one
+            that a killed process has written beyond them is left out.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    rows, names = [], []
+    if path.exists():
+        try:
+            with path.open(newline="", **files.ENCODING) as file:
+                names, *lines = list(files.csv_rows(file)) or [[]]
+            rows = [dict(zip(names, line, strict=True)) for line in lines]
+            if [row["epoch"] for row in rows] != [str(i) for i in range(len(rows))]:
+                raise ValueError("its epochs are not 0, 1, 2 ...")
+            for row in rows:
+                _ = [float(value) for value in row.values() if value not in _MISSING]
+        except (ValueError, KeyError) as error:
+            raise damaged(path, error) from error
+    if num_epochs is None:
+        return rows
+    if len(rows) < num_epochs:
+        raise damaged(path, f"it has {len(rows)} of {num_epochs} epochs")
+    return rows[:num_epochs]
+
+
+def columns(rows):
+    """The numbers as a dict of lists, without those that not every line has."""
+    return {
+        name: [float(row[name]) for row in rows]
+        for name in (rows[0] if rows else {})
+        if name != "epoch" and not any(row[name] in _MISSING for row in rows)
+    }
+
+
+def damaged(path, problem):
+    return ValueError(
+        f"{path} is damaged: {problem}. Copy it back from where you have it, or train "
+        "into another folder (--output)."
+    )
+
+
+# Where an epoch lacks a number that another has.
+_MISSING = ("", "NA")
