@@ -138,10 +138,13 @@ class Metrics(Content):
 
 
 class TrainingMetadata(Content):
-    """What `keras.callbacks.BackupAndRestore` writes beside its weights."""
+    """Of a backup; of Keras's own, which has one name for weights, the first two."""
 
     epoch: Count
     batch: Count = 0
+    weights: FileName | None = None
+    arrays: FileName | None = None
+    callbacks: dict[str, dict[str, int | float | str | dict[str, float] | None]] = {}
 
 
 # The zoo

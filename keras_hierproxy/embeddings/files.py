@@ -1,7 +1,6 @@
 """The files of a folder of embeddings."""
 
 import io
-import json
 
 import keras
 import numpy as np

@@ -2,13 +2,14 @@
 
 import collections
 import contextlib
-import json
+import math
 import pathlib
 import warnings
 
 import keras
 import numpy as np
 
+from keras_hierproxy import json_files
 from keras_hierproxy.callbacks import RetrievalEvaluation
 from keras_hierproxy.files import replacing, write_json
 
@@ -65,14 +66,14 @@ class Backup(keras.callbacks.BackupAndRestore):
         metadata = read_metadata(self.folder)
         if metadata is None:
             return None
-        path = self.folder / metadata.get("weights", _KERAS_WEIGHTS)
+        path = self.folder / (metadata.get("weights") or _KERAS_WEIGHTS)
         with _naming(path):
             if model.optimizer is not None:
                 # Else its state in the file would be passed over.
                 model.optimizer.build(model.trainable_variables)
             model.load_weights(path)
         self._states = metadata.get("callbacks", {})
-        if "arrays" in metadata:
+        if metadata.get("arrays"):
             path = self.folder / metadata["arrays"]
             with _naming(path), np.load(path, allow_pickle=False) as arrays:
                 for name in arrays:
@@ -104,7 +105,7 @@ class Backup(keras.callbacks.BackupAndRestore):
                 ]
                 del state["best_weights"]
             for attribute, value in state.items():
-                setattr(callback, attribute, value)
+                setattr(callback, attribute, keras.tree.map_structure(_number, value))
         self._states = None
 
     def on_train_batch_end(self, batch, logs=None):
@@ -191,14 +192,14 @@ def read_metadata(folder):
     Raises:
         ValueError: it is damaged.
     """
+    # Imports pydantic, which takes long.
+    from keras_hierproxy import schemas
+
     path = pathlib.Path(folder) / _METADATA
     if not path.exists():
         return None
-    with _naming(path):
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(metadata, dict) or not isinstance(metadata.get("epoch"), int):
-            raise ValueError("it names no epoch")
-    return metadata
+    advice = f"Remove {folder} to begin anew."
+    return json_files.read(path, schemas.TrainingMetadata, advice)
 
 
 def _is_replaced(callback):
@@ -234,10 +235,15 @@ def _state(callback):
 
 
 def _plain(value):
-    """A number as JSON holds it."""
+    """A number as JSON holds it, which knows no NaN."""
     if value is None or isinstance(value, int):
         return value
-    return float(keras.ops.convert_to_numpy(value))
+    value = float(keras.ops.convert_to_numpy(value))
+    return value if math.isfinite(value) else repr(value)
+
+
+def _number(value):
+    return float(value) if isinstance(value, str) else value
 
 
 def _has_stopped(named, states):

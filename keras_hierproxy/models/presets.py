@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import inspect
 import json
-import os
 
 import keras
 import keras_hub
