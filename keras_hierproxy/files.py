@@ -31,8 +31,8 @@ def replacing(path, num_bytes=0):
 
     Args:
         path: of the file.
-        num_bytes: int, about how many are to be written, for writers that do not
-            survive a full disk, as HDF5's; without room for them nothing is begun.
+        num_bytes: int, the most that are to be written, for writers that a full disk
+            kills, as it does HDF5's; without room for them nothing is begun.
 
     Raises:
         OSError: the file can't be written; it says which, and what to do.
@@ -54,8 +54,7 @@ def replacing(path, num_bytes=0):
     with _naming(path):
         try:
             unfinished.touch(exist_ok=False)
-            if num_bytes > shutil.disk_usage(place.parent).free:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _check_room(unfinished, num_bytes)
             yield unfinished
             with contextlib.suppress(FileNotFoundError):
                 unfinished.chmod(place.stat().st_mode & 0o7777)
@@ -116,7 +115,7 @@ def write(path, content):
     """
     if isinstance(content, str):
         content = content.encode(**ENCODING)
-    with replacing(path, len(content)) as unfinished:
+    with replacing(path) as unfinished:
         unfinished.write_bytes(content)
 
 
@@ -255,6 +254,20 @@ def _naming(path):
         message = f"Cannot write {path}: {reason}. {remedy}"
         # With the number it becomes a PermissionError, a FileNotFoundError ...
         raise OSError(*[n for n in [error.errno] if n], message) from error
+
+
+def _check_room(path, num_bytes):
+    """Raises an `OSError` unless an empty file can have so many bytes."""
+    if num_bytes and hasattr(os, "posix_fallocate"):
+        # Knows of quotas, too.
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            os.posix_fallocate(handle, 0, num_bytes)
+            os.ftruncate(handle, 0)
+        finally:
+            os.close(handle)
+    elif num_bytes > shutil.disk_usage(path.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _sync(path):

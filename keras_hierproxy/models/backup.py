@@ -80,6 +80,8 @@ class Backup(keras.callbacks.BackupAndRestore):
                     owner, _, number = name.rpartition("/")
                     best = self._states[owner].setdefault("best_weights", {})
                     best[int(number)] = arrays[name]
+        # Killed just after it was made, it did not remove the one before.
+        self._keep_only(metadata)
         if any(_has_stopped(c, self._states) for c in self._callbacks.items()):
             return max(epochs, metadata["epoch"])
         return metadata["epoch"]
@@ -156,13 +158,18 @@ class Backup(keras.callbacks.BackupAndRestore):
                 np.savez(file, **best_weights)
             metadata["arrays"] = arrays.name
         write_json(self.folder / _METADATA, metadata)
+        self._keep_only(metadata)
+
+    def _keep_only(self, metadata):
+        named = (metadata.get("weights") or _KERAS_WEIGHTS, metadata.get("arrays"))
         for path in self._files():
-            if path not in (weights, arrays):
+            if path.name not in named:
                 path.unlink(missing_ok=True)
 
     def _files(self):
-        """Those of all backups, and of Keras's own."""
+        """Those of all backups, of Keras's own, and what was not finished."""
         return [
+            *self.folder.glob(".*.part-*"),
             *self.folder.glob("epoch*.weights.h5"),
             *self.folder.glob("epoch*.best.npz"),
             *self.folder.glob(f"{_KERAS_WEIGHTS}*"),

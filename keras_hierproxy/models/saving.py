@@ -8,6 +8,8 @@ from keras.src.backend.common.global_state import get_global_attribute
 
 from keras_hierproxy.files import replacing
 
+# At most, for each variable.
+_HDF5_BYTES = 2**13
 _ADVICE = (
     'Save the model to a file that ends in ".keras", or, by `save_weights`, its '
     'weights to one that ends in ".weights.h5".'
@@ -45,7 +47,8 @@ def saving_whole(model, path, overwrite):
         return
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else ())]
-    # Of four bytes each, as almost all are.
+    # Of four bytes each, as almost all are, and what HDF5 writes around them.
     num_bytes = 4 * sum(math.prod(variable.shape) for variable in variables)
+    num_bytes += _HDF5_BYTES * (8 + len(variables))
     with replacing(path, num_bytes) as unfinished:
         yield unfinished
