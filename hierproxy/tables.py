@@ -41,7 +41,12 @@ def print_metrics(data, columns):
     console.print(table)
     excluded = first["num_excluded"]
     if excluded:
-        console.print(f"{excluded:,} queries are alone in their class and left out.")
+        why = "are alone in their class"
+        if data.is_query is not None:
+            why = "have no image of their class in the gallery"
+        if data.groups is not None:
+            why += ", outside their own group,"
+        console.print(f"{excluded:,} queries {why} and left out.")
 
 
 def by_level(level_names, names):

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 
+from keras_hierproxy.labels import DISTRACTOR, check_labels
 from keras_hierproxy.layers.project import geometry_of
 from keras_hierproxy.retrieval import evaluate
+from keras_hierproxy.retrieval.scores import check_answerable
 
 
 class RetrievalEvaluation(keras.callbacks.Callback):
@@ -20,7 +22,9 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     Args:
         data: a `khp.datasets.RetrievalDataset`, or a tuple `(x, labels)` of model
-            inputs `(n, ...)` and int labels `(n,)` or `(n, levels)`.
+            inputs `(n, ...)` and int labels `(n,)` or `(n, levels)`, -1 for
+            distractors. Groups that a data set has are left out of each other's
+            rankings.
         k: tuple of ints, the K of Recall@K. The default is that of CUB and Cars.
         metrics: which metrics of `khp.retrieval.evaluate`; by default Recall@K
             alone, which needs the fewest neighbours.
@@ -34,9 +38,9 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         last: dict of the last numbers under these names, or None before the first.
 
     Raises:
-        ValueError: at once, for labels that `evaluate` would refuse, a K larger
-            than the data set, or an unknown metric; after the first epoch, for
-            embeddings that are not finite.
+        ValueError: at once, for labels that `evaluate` would refuse, or of which no
+            query has a positive, a K larger than the data set, or an unknown metric;
+            after the first epoch, for embeddings that are not finite.
 
     Example:
 
@@ -91,12 +95,15 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         """Asks for one stand-in among the others: has all arguments checked."""
         num_rows = len(keras.tree.flatten(self.inputs)[0])
         stand_ins = self._arguments(np.ones((num_rows, 1)))
-        if "gallery" not in stand_ins:
-            points, labels = stand_ins.values()
-            stand_ins |= {"gallery": points[1:], "gallery_labels": labels[1:]}
-        for name in ("queries", "query_labels"):
-            stand_ins[name] = stand_ins[name][:1]
-        return tuple(self._results(stand_ins))
+        check_answerable("the data", **stand_ins)
+        points, labels = stand_ins["queries"], stand_ins["query_labels"]
+        first = np.flatnonzero(labels[:, -1] != DISTRACTOR)[:1]
+        others = np.delete(np.arange(len(labels)), first)
+        gallery = stand_ins.get("gallery", points[others])
+        gallery_labels = stand_ins.get("gallery_labels", labels[others])
+        asked = (points[first], labels[first], gallery, gallery_labels)
+        names = ("queries", "query_labels", "gallery", "gallery_labels")
+        return tuple(self._results(dict(zip(names, asked, strict=True))))
 
     def _results(self, arguments, **options):
         results = evaluate(**arguments, k=self.k, metrics=self.metrics, **options)
@@ -117,11 +124,12 @@ def _inputs_and_arguments(data):
             "RetrievalEvaluation takes a `khp.datasets.RetrievalDataset` or a tuple "
             f"(x, labels). Received: {type(data).__name__}."
         )
-    inputs, labels = data[0], np.asarray(data[1])
+    inputs = data[0]
     lengths = {len(leaf) for leaf in keras.tree.flatten(inputs)}
-    if lengths != {len(labels)}:
+    if len(lengths) != 1:
         raise ValueError(
-            "Inputs and labels must have as many rows as each other. Received: "
-            f"inputs of {sorted(lengths)} rows and {len(labels)} labels."
+            "Inputs must have as many rows as each other. Received: inputs of "
+            f"{sorted(lengths)} rows."
         )
+    labels = check_labels(data[1], lengths.pop(), rows_are="inputs")
     return inputs, lambda points: {"queries": points, "query_labels": labels}

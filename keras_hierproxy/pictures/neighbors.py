@@ -54,6 +54,9 @@ def plot_neighbors(
             rotation=0, ha="right", va="center", fontsize=7, parse_math=False,
         )  # fmt: skip
         for axes, neighbor in zip(row[1:], neighbors, strict=True):
+            if neighbor < 0:  # the query retrieves no more
+                axes.set_axis_off()
+                continue
             kind = verdict(data.labels[query], data.labels[neighbor])
             color = COLORS[kind]
             _draw(axes, data.images[neighbor], color, 2.5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_hierproxy.labels import DISTRACTOR
 from keras_hierproxy.retrieval import knn
 
 # What `verdict` says, and the sign of it.
@@ -19,15 +20,18 @@ def nearest_images(data, points, k, geometry=None):
 
     Returns:
         `(queries, neighbors, similarities)` of shapes `(q,)`, `(q, k)`, `(q, k)`; the
-        first two hold rows of `data`.
+        first two hold rows of `data`, -1 past the last one that a query retrieves.
+        Queries without a class, and those that retrieve nothing, are left out.
     """
-    if data.is_query is None:
-        return np.arange(len(data)), *knn(points, k=k, geometry=geometry)
-    queries, gallery = np.flatnonzero(data.is_query), np.flatnonzero(~data.is_query)
-    indices, similarities = knn(
-        points[queries], points[gallery], k=k, geometry=geometry
-    )
-    return queries, gallery[indices], similarities
+    arguments = data.retrieval_arguments(points)
+    arguments = {name: x for name, x in arguments.items() if "labels" not in name}
+    indices, similarities = knn(**arguments, k=k, geometry=geometry)
+    queries = gallery = np.arange(len(data))
+    if data.is_query is not None:
+        queries, gallery = np.flatnonzero(data.is_query), np.flatnonzero(~data.is_query)
+    shown = (data.labels[queries, 0] != DISTRACTOR) & (indices[:, 0] >= 0)
+    neighbors = np.where(indices < 0, -1, gallery[indices])
+    return queries[shown], neighbors[shown], similarities[shown]
 
 
 def choose_queries(right, count, seed):

@@ -37,7 +37,9 @@ def class_table(search, scores, pairs):
     counted = np.bincount(search.classes[search.counted], minlength=data.num_classes)
     wrong = np.bincount(search.classes[search.wrong], minlength=data.num_classes)
     means = {
-        name: _class_means(scores.values[name], search.classes, data.num_classes)
+        name: _class_means(
+            scores.values[name][search.places], search.classes, data.num_classes
+        )
         for name in _METRICS
         if name in scores.values
     }

@@ -17,7 +17,7 @@ class Pairs:
 
     Attributes:
         classes: int, class of the query.
-        others: int, class of its first neighbour.
+        others: int, class of its first neighbour, -1 if it has none.
         counts: int, queries that took one for the other.
         examples: int, of these the query most similar to its neighbour, as index of
             `Search.queries`.
@@ -51,16 +51,19 @@ def count_pairs(search):
     queries = search.wrong.nonzero()[0]
     # By similarity, so that the first of each pair is its clearest example.
     queries = queries[np.argsort(-search.similarities[queries, 0], kind="stable")]
-    codes = search.classes[queries].astype("int64") * search.data.num_classes
-    codes += search.first_classes[queries]
+    num_others = search.data.num_classes + 1
+    codes = search.classes[queries].astype("int64") * num_others
+    codes += search.first_classes[queries] + 1
     codes, first, counts = np.unique(codes, return_index=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    classes, others = np.divmod(codes[order], search.data.num_classes)
-    return Pairs(classes, others, counts[order], queries[first[order]])
+    classes, others = np.divmod(codes[order], num_others)
+    return Pairs(classes, others - 1, counts[order], queries[first[order]])
 
 
 def show_confusions(search, pairs, picture):
     """The most frequent pairs as a list of `Confusion`, the first with examples."""
+    # A last row, of what has no class, is in none of the coarser ones.
+    taxonomy = np.pad(search.data.taxonomy, ((0, 1), (0, 0)), constant_values=-1)
     queries = np.bincount(
         search.classes[search.counted], minlength=search.data.num_classes
     )
@@ -77,9 +80,7 @@ def show_confusions(search, pairs, picture):
             images = tuple(picture(row) for row in rows)
         crossed = [
             (names[parents[a]], names[parents[b]], parents[a] != parents[b])
-            for names, parents in zip(
-                search.names[1:], search.data.taxonomy.T, strict=True
-            )
+            for names, parents in zip(search.names[1:], taxonomy.T, strict=True)
         ]
         confusions.append(
             Confusion(
@@ -102,7 +103,7 @@ def shares_within(search):
     first = data.labels[search.neighbors[search.wrong, 0]]
     gallery = data.labels[search.gallery]
     sizes = [
-        np.bincount(level, minlength=len(names))
+        np.bincount(level[level >= 0], minlength=len(names))
         for level, names in zip(gallery.T, data.class_names, strict=True)
     ]
     in_class = sizes[0][own[:, 0]]

@@ -86,6 +86,8 @@ def _row(search, query, picture):
     for rank, (row, similarity) in enumerate(
         zip(search.neighbors[query], search.similarities[query], strict=True), start=1
     ):
+        if row < 0:  # the query retrieves no more
+            break
         kind = verdict(own, data.labels[row])
         shared = (own == data.labels[row]).nonzero()[0]
         level = data.level_names[shared[0]] if len(shared) else ""

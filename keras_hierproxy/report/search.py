@@ -7,12 +7,14 @@ import numpy as np
 
 from keras_hierproxy.pictures.names import shortened
 from keras_hierproxy.pictures.retrieved import nearest_images
-from keras_hierproxy.retrieval import count_positives
+from keras_hierproxy.retrieval.scores import positives_of
 
 # Neighbours that a query is shown with.
 DEPTH = 8
 # Longer names lose their middle.
 NAME_LENGTH = 80
+# Of what is retrieved and has none.
+NO_CLASS = "(no class)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Search:
     Attributes:
         data: `khp.datasets.RetrievalDataset`.
         queries: int array `(q,)`, rows of `data`.
-        neighbors: int array `(q, k)`, rows of `data`, most similar first.
+        neighbors: int array `(q, k)`, rows of `data`, most similar first; -1 past
+            the last one that a query retrieves.
         similarities: float array `(q, k)`.
     """
 
@@ -33,9 +36,12 @@ class Search:
 
     @functools.cached_property
     def names(self):
-        """The names of the classes of each level, none of them very long."""
+        """The names of the classes of each level, none of them very long.
+
+        The last is that of -1, which is no class.
+        """
         return [
-            [shortened(name, NAME_LENGTH) for name in level]
+            [*(shortened(name, NAME_LENGTH) for name in level), NO_CLASS]
             for level in self.data.class_names
         ]
 
@@ -45,6 +51,13 @@ class Search:
         if self.data.is_query is None:
             return np.ones(len(self.data), bool)
         return ~self.data.is_query
+
+    @functools.cached_property
+    def places(self):
+        """Int array `(q,)`: which of the queries of the data each one is."""
+        if self.data.is_query is None:
+            return self.queries
+        return np.searchsorted(np.flatnonzero(self.data.is_query), self.queries)
 
     @functools.cached_property
     def classes(self):
@@ -59,10 +72,9 @@ class Search:
     @functools.cached_property
     def counted(self):
         """Bool array `(q,)`: which queries can be right at all."""
-        gallery = None
-        if self.data.is_query is not None:
-            gallery = self.data.labels[self.gallery, 0]
-        return count_positives(self.classes, gallery) > 0
+        rows = np.arange(len(self.data))
+        positives = positives_of(**self.data.retrieval_arguments(rows))
+        return positives[self.places, 0] > 0
 
     @functools.cached_property
     def right(self):

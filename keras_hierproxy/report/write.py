@@ -8,6 +8,7 @@ import numpy as np
 
 import keras_hierproxy
 from keras_hierproxy import files
+from keras_hierproxy.labels import DISTRACTOR
 from keras_hierproxy.pictures.retrieved import SIGNS
 from keras_hierproxy.report.classes import class_table
 from keras_hierproxy.report.confusions import (
@@ -92,13 +93,14 @@ def _check(path, data, points, scores):
             f"points must hold a row for each of the {len(data)} images of {data!r}. "
             f"Received: an array of shape {points.shape}."
         )
-    queries = len(data) if data.is_query is None else int(data.is_query.sum())
-    sizes = {name: len(values) for name, values in scores.values.items()}
-    sizes["num_queries"] = scores.means()["num_queries"]
-    if set(sizes.values()) != {queries}:
+    labels = data.labels if data.is_query is None else data.labels[data.is_query]
+    queries = int((labels[:, -1] != DISTRACTOR).sum())
+    sizes = {len(values) for values in scores.values.values()}
+    received = {scores.means()["num_queries"]}
+    if received != {queries} or not sizes <= {len(labels)}:
         raise ValueError(
             f"scores must be of the {queries} queries of {data!r}. Received scores of "
-            f"{sorted(set(sizes.values()))} queries. Pass those of "
+            f"{sorted(sizes | received)} queries. Pass those of "
             "`khp.retrieval.score_queries(**data.retrieval_arguments(points))`."
         )
 

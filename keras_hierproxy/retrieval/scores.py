@@ -14,7 +14,10 @@ from keras_hierproxy.labels import (
     look_one_hot,
 )
 from keras_hierproxy.retrieval.clusters import cluster_agreement
-from keras_hierproxy.retrieval.exclusions import warn_of_queries_in_gallery
+from keras_hierproxy.retrieval.exclusions import (
+    find_exclusions,
+    warn_of_queries_in_gallery,
+)
 from keras_hierproxy.retrieval.metrics import count_positives, recall_at_k
 from keras_hierproxy.retrieval.ranking import whole_rankings
 from keras_hierproxy.retrieval.registry import METRICS, USUAL
@@ -140,6 +143,37 @@ def score_queries(
     return QueryScores(results, _conventions(search, metrics, values))
 
 
+def positives_of(queries, query_labels, gallery=None, gallery_labels=None, **keys):
+    """How many positives each query has on each level, without a search.
+
+    Takes the arguments of `evaluate` that a data set's `retrieval_arguments` returns.
+
+    Returns:
+        int64 array `(n, levels)`.
+    """
+    size = None if gallery is None else len(gallery)
+    exclusions = find_exclusions(len(queries), size, **keys)
+    return _count_positives(query_labels, gallery_labels, exclusions)
+
+
+def check_answerable(name, **arguments):
+    """Raises a `ValueError` if no query has a positive: no metric would be a number.
+
+    Args:
+        name: str, of the data.
+        **arguments: as of `positives_of`.
+    """
+    if positives_of(**arguments).any():
+        return
+    where = "among the others" if arguments.get("gallery") is None else "in the gallery"
+    group = " and outside its group" if "groups" in arguments else ""
+    raise ValueError(
+        f"No query of {name} has a row of its class {where}{group}, on any level: all "
+        f"metrics would be NaN. Received: {len(arguments['queries'])} queries. Pass "
+        "data with two rows or more of a class."
+    )
+
+
 # What ids and groups leave out of a ranking.
 _EXCLUDED = {
     "query_ids": "a row of its own id",
@@ -170,14 +204,10 @@ class _Values:
                 self.graded[name] = metric.score
             elif metric.depth != "none":
                 self.by_level[name] = metric.score
-        self.num_positives = np.stack(
-            [
-                count_positives(
-                    own, None if search.leave_one_out else others, search.exclusions
-                )
-                for own, others in zip(query_labels.T, gallery_labels.T, strict=True)
-            ],
-            axis=1,
+        self.num_positives = _count_positives(
+            query_labels,
+            None if search.leave_one_out else gallery_labels,
+            search.exclusions,
         )
         # Neighbours needed, per query and level: max(K), or all of R.
         self.needs = {METRICS[name].depth for name in metrics}
@@ -212,6 +242,20 @@ class _Values:
                 matched += relevance
         for name, score in self.graded.items():
             self._values[0, name][rows] = score(matched)
+
+
+def _count_positives(query_labels, gallery_labels, exclusions):
+    return np.stack(
+        [
+            count_positives(
+                query_labels[:, level],
+                None if gallery_labels is None else gallery_labels[:, level],
+                exclusions,
+            )
+            for level in range(query_labels.shape[1])
+        ],
+        axis=1,
+    )
 
 
 def _neighbors(search, values):

@@ -11,7 +11,7 @@ from keras_hierproxy.retrieval.registry import METRICS
 from keras_hierproxy.runs.data import load_data, read_folder, usual_split
 from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.run import read_record
-from keras_hierproxy.runs.scoring import score
+from keras_hierproxy.runs.scoring import check_answerable, score
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
 from keras_hierproxy.runs.trained import image_shape_of
 
@@ -71,6 +71,7 @@ def load_split(settings, split, embedder, path):
             f"--split all is for folders of images. Received: --data {settings.data}."
         )
     check_images(data, embedder)
+    check_answerable(data)
     return data
 
 

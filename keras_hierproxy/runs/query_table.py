@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from keras_hierproxy import files
+from keras_hierproxy.labels import DISTRACTOR
 
 # Columns that are not scores.
 _ITEM = ("row", "path")
@@ -23,12 +24,17 @@ def write_queries(path, data, scores):
     """
     rows = np.arange(len(data))
     rows = rows if data.is_query is None else rows[data.is_query]
-    columns = [[_number(value) for value in v.tolist()] for v in scores.values.values()]
+    asked = data.labels[rows, -1] != DISTRACTOR
+    rows = rows[asked]
+    columns = [
+        [_number(value) for value in values[asked].tolist()]
+        for values in scores.values.values()
+    ]
     lines = [[*_ITEM, *data.level_names, *scores.values]]
     for place, row in enumerate(rows.tolist()):
         names = (
-            data.class_names[level][data.labels[row, level]]
-            for level in range(data.num_levels)
+            "" if label == DISTRACTOR else names[label]
+            for names, label in zip(data.class_names, data.labels[row], strict=True)
         )
         origin = "" if data.paths is None else data.paths[row]
         lines.append([row, origin, *names, *(c[place] for c in columns)])
@@ -72,16 +78,19 @@ def fingerprint(data):
         data: `khp.datasets.RetrievalDataset`.
 
     Returns:
-        str: SHA-256 of every image's file name, classes and role, in their order.
+        str: SHA-256 of every image's file name, classes, role and group, in their
+        order.
     """
     digest = hashlib.sha256(repr(data.level_names).encode())
     for row, labels in enumerate(data.labels.tolist()):
         names = [
-            names[label] for names, label in zip(data.class_names, labels, strict=True)
+            None if label == DISTRACTOR else names[label]
+            for names, label in zip(data.class_names, labels, strict=True)
         ]
         origin = None if data.paths is None else data.paths[row].rsplit("/", 1)[-1]
         role = None if data.is_query is None else bool(data.is_query[row])
-        digest.update(repr((names, origin, role)).encode())
+        group = () if data.groups is None else (int(data.groups[row]),)
+        digest.update(repr((names, origin, role, *group)).encode())
     return digest.hexdigest()
 
 

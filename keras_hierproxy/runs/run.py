@@ -34,7 +34,12 @@ from keras_hierproxy.runs.history import (
     write_rows,
 )
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
-from keras_hierproxy.runs.scoring import score, usual_ks, write_record
+from keras_hierproxy.runs.scoring import (
+    check_answerable,
+    score,
+    usual_ks,
+    write_record,
+)
 from keras_hierproxy.runs.settings import Settings
 
 MONITOR = "val_recall@1"
@@ -335,6 +340,9 @@ def _check_splits(data, last):
                 f"A run needs training, validation and test classes. Received: no "
                 f"{part} classes."
             )
+    for part in _PARTS[1:]:
+        if getattr(data, part) is not None:
+            check_answerable(getattr(data, part))
     return [part for part in _PARTS if getattr(data, part) is not None]
 
 

@@ -113,6 +113,12 @@ def score(data, points, k=None, metrics=None, geometry=Sphere(), verbose=False):
     return Evaluation(data, points, geometry, scores)
 
 
+def check_answerable(data):
+    """Raises a `ValueError` if no image of a data set has one to find."""
+    arguments = data.retrieval_arguments(np.empty((len(data), 0)))
+    retrieval.scores.check_answerable(repr(data.name), **arguments)
+
+
 def usual_ks(data):
     """The K of Recall@K that a data set is large enough for."""
     return [k for k in (1, 2, 4, 8) if k <= data.gallery_size]
