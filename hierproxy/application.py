@@ -32,6 +32,10 @@ def main():
     """Runs the command; what the user can mend ends in a message, not a traceback."""
     # TensorFlow's notes: what goes wrong is raised anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold bytes that are no text.
+        if getattr(stream, "errors", "") == "strict":
+            stream.reconfigure(errors="backslashreplace")
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
         app()

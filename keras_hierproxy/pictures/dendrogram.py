@@ -1,11 +1,9 @@
 """The dendrogram of classes under the proxies that were learned above them."""
 
 import math
-import warnings
 
 import numpy as np
 
-from keras_hierproxy.files import replacing
 from keras_hierproxy.pictures.layout import (
     FONTS,
     INK,
@@ -15,6 +13,7 @@ from keras_hierproxy.pictures.layout import (
     draw_legend,
 )
 from keras_hierproxy.pictures.names import shortened
+from keras_hierproxy.pictures.save import drawable, save
 
 # More names than that are no picture any more: some are chosen.
 MAX_CLASSES, CHOSEN_CLASSES = 150, 100
@@ -74,7 +73,7 @@ def plot_dendrogram(
     )  # fmt: skip
     axes.yaxis.tick_right()
     axes.set_yticks(
-        positions[leaves], [shortened(name, _NAME_LENGTH) for name in names],
+        positions[leaves], [_in_a_line(name) for name in names],
         fontsize=8, fontfamily=FONTS, color=INK, parse_math=False,
     )  # fmt: skip
     axes.set(
@@ -88,11 +87,12 @@ def plot_dendrogram(
         rows = math.ceil(len(legend) / 5)
         columns = math.ceil(len(legend) / rows)
         draw_legend(figure, colors, legend, group_title, "upper center", columns)
-    with warnings.catch_warnings():
-        # Names in scripts that neither font has are drawn as boxes.
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        with replacing(path) as unfinished:
-            figure.savefig(unfinished, dpi=130)
+    save(figure, path, dpi=130)
+
+
+def _in_a_line(name):
+    # Ticks ask for their names again, later than the figure is looked through.
+    return shortened(drawable(name).replace("\n", " "), _NAME_LENGTH)
 
 
 def _lines(tree, levels, positions):

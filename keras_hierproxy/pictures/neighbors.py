@@ -1,15 +1,14 @@
 """Queries with their nearest neighbours."""
 
 import textwrap
-import warnings
 
-from keras_hierproxy.files import replacing
 from keras_hierproxy.pictures.retrieved import (
     SIGNS,
     choose_queries,
     nearest_images,
     verdict,
 )
+from keras_hierproxy.pictures.save import save
 
 COLORS = {"right": "#1b7837", "near": "#e08214", "wrong": "#b2182b"}
 PLAIN = "#444444"
@@ -76,11 +75,7 @@ def plot_neighbors(
         fontsize=10,
         parse_math=False,
     )
-    with warnings.catch_warnings():
-        # Names in scripts that matplotlib's font lacks are drawn as boxes.
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        with replacing(path) as unfinished:
-            figure.savefig(unfinished, dpi=110)
+    save(figure, path, dpi=110)
 
 
 def _caption(data, index):

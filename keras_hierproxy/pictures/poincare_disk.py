@@ -1,10 +1,7 @@
 """The Poincare disk: data at the rim, latent proxies towards the origin."""
 
-import warnings
-
 import numpy as np
 
-from keras_hierproxy.files import replacing
 from keras_hierproxy.pictures.layout import (
     INK,
     MIXED,
@@ -12,6 +9,7 @@ from keras_hierproxy.pictures.layout import (
     color_groups,
     draw_legend,
 )
+from keras_hierproxy.pictures.save import save
 from keras_hierproxy.trees import Tree
 
 MAX_POINTS = 1000
@@ -101,10 +99,7 @@ def plot_poincare_disk(
         0.5, -0.01, _caption(tree, total, *axis), transform=axes.transAxes,
         ha="center", va="top", fontsize=8.5, color=INK,
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        with replacing(path) as unfinished:
-            figure.savefig(unfinished, dpi=130)
+    save(figure, path, dpi=130)
 
 
 def _radial_axis(radii, num_leaves):

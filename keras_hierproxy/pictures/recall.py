@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_hierproxy.files import replacing
+from keras_hierproxy.pictures.save import save
 
 _COLOR = "#1b7837"
 
@@ -58,8 +58,7 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, reverse=True)
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=130)
+    save(figure, path, dpi=130)
 
 
 def _recalls(history, prefix):
