@@ -3,14 +3,16 @@
 import pathlib
 import zipfile
 
+from keras_hierproxy.datasets.finding import is_clutter
+
 
 def open_zip(path, pattern):
     """Opens a zip file and lists its members.
 
     Args:
         path: of the file.
-        pattern: a glob that the members' paths must end in. What macOS adds to an
-            archive is passed over.
+        pattern: a glob that the members' paths must end in. Clutter is passed
+            over.
 
     Returns:
         The `zipfile.ZipFile`, and a list of its members in the order of their names.
@@ -27,6 +29,5 @@ def open_zip(path, pattern):
     return archive, [
         member
         for member in sorted(archive.namelist())
-        if pathlib.PurePosixPath(member).match(pattern)
-        and not member.startswith("__MACOSX/")
+        if pathlib.PurePosixPath(member).match(pattern) and not is_clutter(member)
     ]

@@ -1,9 +1,11 @@
 """Images and labels that a CSV file lists."""
 
 import csv
+import os
 import pathlib
 
 from keras_hierproxy.datasets.dataset import Splits
+from keras_hierproxy.datasets.finding import locate, same_name
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import check_columns, line_error
 from keras_hierproxy.datasets.rows import Rows, check_shares, read_rows
@@ -22,6 +24,7 @@ def from_csv(
     seed=0,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """Reads images that a CSV file lists, with their labels.
 
@@ -61,6 +64,9 @@ def from_csv(
         memory_limit: bytes up to which the decoded images are kept in memory;
             beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
             to 1 GiB.
+        background: what shines through where an image is transparent: the name of a
+            colour, a gray value from 0 to 255, or three for red, green and blue.
+            Defaults to `"white"`, the paper of drawings and of product photos.
 
     Returns:
         `Splits`; with `split=None` a `RetrievalDataset`.
@@ -80,7 +86,7 @@ def from_csv(
     data.train.level_names  # ("variety", "fruit")
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     if split is not None:
         check_shares(split)
     file = pathlib.Path(path)
@@ -128,7 +134,12 @@ def _read_lines(file):
     rows = []
     for number, line in lines[1:]:
         check_columns(file, number, line, names, ",".join(line))
-        rows.append((number, dict(zip(names, map(str.strip, line), strict=True))))
+        rows.append(
+            (
+                number,
+                dict(zip(names, (cell.strip(" \t") for cell in line), strict=True)),
+            )
+        )
     if not rows:
         raise ValueError(f"{file} lists no images.")
     return names, rows
@@ -142,8 +153,9 @@ def _sort_lines(file, lines, level_names, root, one_set):
         empty = [name for name in line if not line[name] and name != "group"]
         if empty:
             raise line_error(file, number, f"nothing in the column {empty[0]!r}.")
-        path = root / line["path"]
-        if (first := seen.setdefault(path, number)) != number:
+        path = locate(root / line["path"])
+        # `a/0.png` and `b/../a/0.png` are one file.
+        if (first := seen.setdefault(os.path.realpath(path), number)) != number:
             raise line_error(
                 file, number, f"{line['path']} is already in line {first}."
             )
@@ -154,7 +166,7 @@ def _sort_lines(file, lines, level_names, root, one_set):
             )
         is_query, part = part == "query", part.replace("query", "gallery")
         rows = parts.setdefault(part, Rows(len(level_names)))
-        rows.append(path, *(line[name] for name in level_names))
+        rows.append(path, *(same_name(line[name]) for name in level_names))
         if "group" in line:
             rows.groups.append(line["group"])
         if part == "gallery":

@@ -6,10 +6,16 @@ import pathlib
 import numpy as np
 
 from keras_hierproxy.datasets.dataset import RetrievalDataset
+from keras_hierproxy.datasets.finding import (
+    is_clutter,
+    names_of_images,
+    same_name,
+    suffixes,
+    warn_of_passed_over,
+)
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.rows import check_shares
 
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
@@ -23,14 +29,17 @@ def from_directory(
     min_images=2,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """Reads a folder of folders of images.
 
     The innermost folders are the finest classes, the folders around them the
     coarser ones: `path/fruit/apple/gala/1.jpg` is an image of three levels. All
-    images lie at the same depth. Hidden files and files that are no images by
-    their suffix are passed over. Classes, and images in them, come in the order of
-    their names.
+    images lie at the same depth. Hidden files and what systems leave in folders are
+    passed over, and, with a warning that counts them, files that are no images by their
+    suffix (all that Pillow opens of AVIF, BMP, GIF, HEIF, JPEG, JPEG 2000, PNG, PPM,
+    QOI, TIFF, WebP). Classes, and images in them, come in the order of their names;
+    names that Unicode writes in two ways are one.
 
     Every file is checked before this returns. If the decoded images take at most
     `memory_limit` bytes, they are decoded now and kept. Otherwise only the header
@@ -56,6 +65,9 @@ def from_directory(
         memory_limit: bytes up to which the decoded images are kept in memory.
             Defaults to 1 GiB, some 7,000 images of 224 pixels; while they are
             split, twice as much is taken. 0 never keeps them.
+        background: what shines through where an image is transparent: the name of a
+            colour, a gray value from 0 to 255, or three for red, green and blue.
+            Defaults to `"white"`, the paper of drawings and of product photos.
 
     Returns:
         `Splits`, whose sets have disjoint classes; with `split=None` a
@@ -87,7 +99,7 @@ def from_directory(
     ```
     """
     root = pathlib.Path(path)
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     if split is not None:
         check_shares(split)
 
@@ -107,25 +119,20 @@ def _find_images(root):
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}.")
     _check_not_splits(root)
-    paths = []
+    paths, passed_over = [], []
     for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
-        images = names_of_images(files)
+        subfolders[:] = sorted(name for name in subfolders if not is_clutter(name))
+        images, others = names_of_images(files)
         if not images and not subfolders:
             raise ValueError(
-                f"The folder {folder} holds no images ({', '.join(_SUFFIXES)}). "
+                f"The folder {folder} holds no images ({', '.join(suffixes())}). "
                 "Pass a folder that holds a folder of images for each class."
             )
         paths += [pathlib.Path(folder, name) for name in images]
+        passed_over += [pathlib.Path(folder, name) for name in others]
+    warn_of_passed_over(passed_over)
     _check_depths(root, paths)
     return paths
-
-
-def names_of_images(names):
-    """Those of files' names that are of images, by their suffix, and not hidden."""
-    return sorted(
-        name for name in names if name[0] != "." and name.lower().endswith(_SUFFIXES)
-    )
 
 
 def _check_depths(root, paths):
@@ -155,7 +162,10 @@ def _check_not_splits(root):
 def _labels_of(folders):
     """Ids and names of every level, finest first, of relative class folders."""
     levels = [
-        np.unique(["/".join(folder.parts[:depth]) for folder in folders], False, True)
+        np.unique(
+            [same_name("/".join(folder.parts[:depth])) for folder in folders],
+            return_inverse=True,
+        )
         for depth in range(len(folders[0].parts), 0, -1)
     ]
     names, ids = zip(*levels, strict=True)

@@ -1,14 +1,11 @@
 """How the images of a data set are read: size, colour, and when they are decoded."""
 
 import dataclasses
-import functools
 import zipfile
 
 import numpy as np
 
-from keras_hierproxy.datasets.images import ImageFiles, check_file, decode, read_all
-
-_COLOR_MODES = {"rgb": "RGB", "grayscale": "L"}
+from keras_hierproxy.datasets.images import ImageFiles, check_file, read_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,20 +18,17 @@ class ImageReader:
         skip_bad: whether to leave out images that cannot be read, with a warning
             that counts them, instead of raising.
         memory_limit: bytes up to which the decoded images are kept.
+        background: behind transparent images, as of `ImageFiles`.
     """
 
     image_size: tuple
     color_mode: str
     skip_bad: bool
     memory_limit: int
+    background: object = "white"
 
     def __post_init__(self):
-        object.__setattr__(self, "image_size", _check_image_size(self.image_size))
-        if self.color_mode not in _COLOR_MODES:
-            raise ValueError(
-                f"color_mode must be one of {tuple(_COLOR_MODES)}. "
-                f"Received: {self.color_mode!r}"
-            )
+        self._images([])  # checks the settings
 
     def read(self, paths):
         """Reads or checks images.
@@ -47,10 +41,10 @@ class ImageReader:
             The positions of the images that are good, and these images: a `uint8`
             array or an `ImageFiles`.
         """
-        images = ImageFiles(paths, self.image_size, self.color_mode)
+        images = self._images(paths)
         num_bytes = int(np.prod(images.shape))
         if num_bytes <= self.memory_limit:
-            good, pixels = read_all(self._decode, paths, self.skip_bad)
+            good, pixels = read_all(images.decode, paths, self.skip_bad)
             return good, np.stack(pixels)
         if isinstance(paths[0], zipfile.Path):
             raise ValueError(
@@ -63,17 +57,7 @@ class ImageReader:
         good, _ = read_all(check_file, paths, self.skip_bad)
         return good, images.subset(good)
 
-    def _decode(self, path):
-        open_file = functools.partial(path.open, "rb")
-        mode = _COLOR_MODES[self.color_mode]
-        return decode(open_file, path, self.image_size, mode)
-
-
-def _check_image_size(image_size):
-    size = np.broadcast_to(image_size, 2) if np.size(image_size) in (1, 2) else None
-    if size is None or size.dtype.kind not in "iu" or size.min() < 1:
-        raise ValueError(
-            "image_size must be (height, width), or one number for both, positive "
-            f"integers. Received: {image_size!r}"
+    def _images(self, paths):
+        return ImageFiles(
+            paths, self.image_size, self.color_mode, background=self.background
         )
-    return tuple(int(side) for side in size)

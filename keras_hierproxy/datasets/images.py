@@ -1,15 +1,25 @@
 """Image files: decoded to one size, at once or when asked for, and checked."""
 
 import concurrent.futures
-import functools
 import math
 import os
 import warnings
 
 import numpy as np
 
+from keras_hierproxy import checks
+from keras_hierproxy.datasets.eight_bits import has_known_range, opaque
+from keras_hierproxy.datasets.finding import formats, open_regular
+
+# A picture of more takes over 400 MB while it is decoded, and may be made to do so.
+MAX_PIXELS = 50_000_000
+# The largest side of what images are resized to.
+MAX_SIDE = 8192
+COLOR_MODES = {"rgb": "RGB", "grayscale": "L"}
 # The last bytes of a complete file.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+# Formats that are decoded at a fraction of their size where that will do.
+_DRAFTED = ("JPEG", "MPO")
 INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
@@ -24,7 +34,9 @@ class UnreadableImage(ValueError):
         from PIL import UnidentifiedImageError
 
         if isinstance(reason, UnidentifiedImageError):  # its text names no file
-            reason = "its format is not known, or it is empty"
+            reason = "it is empty, damaged, or of another format than " + ", ".join(
+                formats()
+            )
         super().__init__(f"{path} is not a readable image: {reason}")
         self.path = str(path)
 
@@ -41,39 +53,47 @@ class SkippedImages(UserWarning):
         self.errors = errors
 
 
-def decode(open_file, name, image_size, mode, part=None, interpolation="bicubic"):
+def decode(
+    path, image_size, mode, part=None, interpolation="bicubic", background=(255,) * 3
+):
     """Decodes a part of an image, turned upright, to one size.
 
+    This is what a picture is here: of a raster format on the list of
+    `keras_hierproxy.datasets.finding`, in a regular file, of at most `MAX_PIXELS`
+    (of JPEGs those that are decoded, which are fewer where the target is smaller); the
+    first one, where a file holds several; laid on a background where it is transparent;
+    and of values that have a known range, which is brought to 0..255.
+
     Args:
-        open_file: callable that returns the binary file.
-        name: what to call it in an error.
+        path: path of a file, or a `zipfile.Path`.
         image_size: `(height, width)` of the result.
         mode: `"RGB"` or `"L"`, Pillow's name of colour or gray.
         part: function of the upright image's `(width, height)` that returns the
             `(left, upper, right, lower)` to keep, in its pixels. Defaults to the
             largest centred part of the proportions of `image_size`.
         interpolation: name of one of Pillow's resampling filters.
+        background: `(red, green, blue)`, as of `check_background`.
 
     Returns:
         `uint8` array `(height, width, 3)` or `(height, width, 1)`.
 
     Raises:
-        ValueError: the file is missing, truncated or no image.
+        UnreadableImage: the file is missing, truncated or no image.
     """
-    from PIL import ExifTags, Image, ImageOps
+    from PIL import ExifTags, ImageOps
 
     try:
-        with open_file() as file, Image.open(file) as image:
+        with open_regular(path) as file, _open(file) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
             size = image.size[::-1] if turned else image.size
             box = center_box(size, image_size) if part is None else part(size)
             reduction = _draft(image, mode, box, image_size)
+            _check_pixels(image)
             ImageOps.exif_transpose(image, in_place=True)
-            if image.mode != mode:
-                image = image.convert(mode)
+            picture = opaque(image, mode, background)
     except Exception as error:  # Pillow's, of many kinds, for a broken file
-        raise UnreadableImage(name, error) from error
-    return resize(image, image_size, np.divide(box, reduction), interpolation)
+        raise UnreadableImage(path, error) from error
+    return resize(picture, image_size, np.divide(box, reduction), interpolation)
 
 
 def center_box(size, image_size, share=1.0):
@@ -124,6 +144,79 @@ def check_interpolation(interpolation):
         )
 
 
+def check_image_size(image_size):
+    """`(height, width)` of an image size, which may be one number for both.
+
+    Raises:
+        ValueError: it is not one or two integers from 1 to `MAX_SIDE`.
+    """
+    size = np.broadcast_to(image_size, 2) if np.size(image_size) in (1, 2) else None
+    if size is None or size.dtype.kind not in "iu" or size.min() < 1:
+        raise ValueError(
+            "image_size must be (height, width), or one number for both, positive "
+            f"integers. Received: {image_size!r}"
+        )
+    if size.max() > MAX_SIDE:
+        raise ValueError(
+            f"image_size must be at most {MAX_SIDE:,} pixels a side. Received: "
+            f"{image_size!r}"
+        )
+    return tuple(int(side) for side in size)
+
+
+def check_color_mode(color_mode):
+    """Raises `ValueError` for what is not the name of a colour mode."""
+    if color_mode not in tuple(COLOR_MODES):
+        raise ValueError(
+            f"color_mode must be one of {tuple(COLOR_MODES)}. Received: {color_mode!r}"
+        )
+    return color_mode
+
+
+def check_background(background):
+    """A colour as `(red, green, blue)`.
+
+    Args:
+        background: a name or a code that Pillow knows, such as `"white"` or
+            `"#00ff00"`; a gray value from 0 to 255, or three of them.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    from PIL import ImageColor
+
+    if isinstance(background, str):
+        try:
+            return ImageColor.getrgb(background)[:3]
+        except ValueError:
+            values = ()
+    else:
+        values = tuple(np.ravel(background).tolist())
+    if len(values) not in (1, 3) or np.ndim(background) > 1:
+        raise ValueError(
+            'background must be the name of a colour, such as "white", a gray value '
+            f"from 0 to 255, or three for red, green and blue. Received: {background!r}"
+        )
+    values = [checks.integer("background", v, least=0, most=255) for v in values]
+    return tuple(values * 3)[:3]
+
+
+def _open(file):
+    from PIL import Image
+
+    return Image.open(file, formats=formats())
+
+
+def _check_pixels(image):
+    """Before any memory is taken for them."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"it has {width} x {height} pixels, and at most {MAX_PIXELS:,} are "
+            "decoded. Make it smaller"
+        )
+
+
 def _draft(image, mode, box, image_size):
     """Has a large JPEG decoded at a fraction of its size.
 
@@ -143,24 +236,31 @@ def _draft(image, mode, box, image_size):
 
 
 def check_file(path):
-    """Raises `ValueError` for a file that is missing, truncated or no image.
+    """Raises `UnreadableImage` for a file that `decode` could not read.
 
     Reads the header and the last bytes; decodes the whole only where these
-    cannot tell (formats other than JPEG and PNG, or bytes after the image's end).
-    Damage in the middle of a complete file is not seen.
+    cannot tell (formats other than JPEG and PNG, bytes after the image's end, values
+    whose range the header does not tell). Damage in the middle of a complete file is
+    not seen.
     """
-    from PIL import Image
-
     try:
-        with open(path, "rb") as file:
-            with Image.open(file) as image:
+        with open_regular(path) as file:
+            with _open(file) as image:
                 ending = _ENDINGS.get(image.format, b"")
-            file.seek(-len(ending), os.SEEK_END)
-            if ending and file.read() == ending:
-                return
+                if image.format not in _DRAFTED:
+                    _check_pixels(image)
+                if not has_known_range(image):
+                    ending = b""
+            if ending:
+                file.seek(-len(ending), os.SEEK_END)
+                if file.read() == ending:
+                    return
             file.seek(0)
-            with Image.open(file) as image:
-                image.load()
+            with _open(file) as image:
+                if math.prod(image.size) > MAX_PIXELS:
+                    image.draft("L", (1, 1))  # as few as make all of it be read
+                _check_pixels(image)
+                opaque(image, "L", (255, 255, 255))
     except Exception as error:  # Pillow's, of many kinds, for a broken file
         raise UnreadableImage(path, error) from error
 
@@ -225,6 +325,9 @@ class ImageFiles:
         interpolation: `"nearest"`, `"box"`, `"bilinear"`, `"hamming"`, `"bicubic"`
             or `"lanczos"`, Pillow's filters. Defaults to `"bicubic"`, as in the
             papers.
+        background: what shines through where an image is transparent: the name of a
+            colour, a gray value from 0 to 255, or three for red, green and blue.
+            Defaults to `"white"`, the paper of drawings and of product photos.
 
     Attributes:
         shape: `(N, H, W, C)`.
@@ -250,18 +353,25 @@ class ImageFiles:
         color_mode="rgb",
         center_crop=1.0,
         interpolation="bicubic",
+        background="white",
     ):
-        if not 0 < center_crop <= 1:
+        if isinstance(paths, str | os.PathLike):
+            raise ValueError(
+                "paths must be a sequence of paths. Received a single one: "
+                f"{str(paths)!r}. For the images in a folder see `from_directory`."
+            )
+        self.paths = tuple(paths)
+        self.image_size = check_image_size(image_size)
+        self.color_mode = check_color_mode(color_mode)
+        if isinstance(center_crop, bool) or not 0 < center_crop <= 1:
             raise ValueError(
                 "center_crop must be a share in (0, 1], such as 224 / 256. "
                 f"Received: {center_crop!r}"
             )
-        check_interpolation(interpolation)
-        self.paths = tuple(paths)
-        self.image_size = tuple(image_size)
-        self.color_mode = color_mode
         self.center_crop = center_crop
+        check_interpolation(interpolation)
         self.interpolation = interpolation
+        self.background = check_background(background)
 
     @property
     def shape(self):
@@ -290,12 +400,12 @@ class ImageFiles:
             interpolation: instead of the usual one.
         """
         return decode(
-            functools.partial(open, path, "rb"),
             path,
             self.image_size,
-            "RGB" if self.color_mode == "rgb" else "L",
+            COLOR_MODES[self.color_mode],
             part or self._center,
             interpolation or self.interpolation,
+            self.background,
         )
 
     def subset(self, indices):
@@ -306,6 +416,7 @@ class ImageFiles:
             self.color_mode,
             self.center_crop,
             self.interpolation,
+            self.background,
         )
 
     def _center(self, size):

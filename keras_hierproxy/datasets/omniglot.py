@@ -2,11 +2,13 @@
 
 import functools
 import pathlib
+import zipfile
 
 import numpy as np
 
 from keras_hierproxy.datasets.archives import open_zip
 from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
+from keras_hierproxy.datasets.finding import is_clutter
 from keras_hierproxy.datasets.images import decode, read_all
 
 _FILES = tuple(
@@ -86,18 +88,17 @@ def load_omniglot(
 
 def _load_group(alphabets, group, image_size, skip_bad, name="omniglot"):
     drawings = [
-        (f"{alphabet}/{character}", alphabet, path, open_file)
+        (f"{alphabet}/{character}", alphabet, path)
         for alphabet in sorted(group)
-        for character, path, open_file in alphabets[alphabet]
+        for character, path in alphabets[alphabet]
     ]
 
     def read(drawing):
-        *_, path, open_file = drawing
         # Ink is black in the files.
-        return 255 - decode(open_file, path, (image_size, image_size), "L")
+        return 255 - decode(drawing[-1], (image_size, image_size), "L")
 
     good, images = read_all(read, drawings, skip_bad)
-    characters, origins, paths, _ = zip(*(drawings[i] for i in good), strict=True)
+    characters, origins, paths = zip(*(drawings[i] for i in good), strict=True)
     names, labels = zip(
         *(np.unique(level, return_inverse=True) for level in (characters, origins)),
         strict=True,
@@ -113,16 +114,16 @@ def _load_group(alphabets, group, image_size, skip_bad, name="omniglot"):
 
 
 def _find_alphabets(root):
-    """Alphabet to its drawings, tuples (character, path, function that opens it)."""
+    """Alphabet to its drawings, tuples (character, path)."""
     sources = [root] + [
         root / f"{name}{end}" for name in _FILES for end in ("", ".zip")
     ]
     alphabets = {}
     for source in sources:
         found = {}
-        for path, open_file in _list_drawings(source):
-            *_, alphabet, character, _ = pathlib.PurePosixPath(path).parts
-            found.setdefault(alphabet, []).append((character, path, open_file))
+        for path in _list_drawings(source):
+            *_, alphabet, character, _ = pathlib.PurePosixPath(str(path)).parts
+            found.setdefault(alphabet, []).append((character, path))
         # The small sets repeat alphabets of images_background.
         alphabets = found | alphabets
     if not alphabets:
@@ -137,18 +138,17 @@ def _find_alphabets(root):
 
 
 def _list_drawings(source):
+    pattern = "*/character*/*.png"
     if source.is_dir():
         return [
-            (path.as_posix(), functools.partial(open, path, "rb"))
-            for path in sorted(source.glob("*/character*/*.png"))
+            path
+            for path in sorted(source.glob(pattern))
+            if not is_clutter(path.relative_to(source))
         ]
     if not source.is_file():
         return []
-    archive, members = open_zip(source, "*/character*/*.png")
-    return [
-        (f"{source.as_posix()}/{member}", functools.partial(archive.open, member))
-        for member in members
-    ]
+    archive, members = open_zip(source, pattern)
+    return [zipfile.Path(archive, member) for member in members]
 
 
 def _check_groups(train_groups, test_groups, alphabets):

@@ -6,7 +6,11 @@ import pathlib
 
 from keras_hierproxy import datasets, shipped
 from keras_hierproxy.datasets.csv_file import column_names
-from keras_hierproxy.datasets.directory import names_of_images
+from keras_hierproxy.datasets.finding import (
+    is_clutter,
+    names_of_images,
+    warn_of_passed_over,
+)
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.turns import with_quarter_turns
 from keras_hierproxy.runs.settings import DATA_SETS
@@ -120,10 +124,11 @@ def read_unlabelled(settings, image_shape):
         return None
     _check_folder(settings)
     with os.scandir(settings.data) as entries:
-        visible = [entry for entry in entries if entry.name[0] != "."]
-    names = names_of_images(entry.name for entry in visible)
+        visible = [entry for entry in entries if not is_clutter(entry.name)]
+    names, others = names_of_images(entry.name for entry in visible)
     if not names or any(entry.is_dir() for entry in visible):
         return None
+    warn_of_passed_over([pathlib.Path(settings.data, name) for name in others])
     size, color_mode = _size_and_color(settings, image_shape)
     reader = ImageReader(size, color_mode, settings.skip_bad, memory_limit=0)
     return reader.read([pathlib.Path(settings.data, name) for name in names])[1]
