@@ -99,6 +99,7 @@ class EmbeddingsJson(Content):
     dimension: Positive
     dtype: Literal["float32", "float16"]
     has_roles: bool
+    has_groups: bool = False
 
 
 class ProgressJson(Content):

@@ -115,6 +115,20 @@ def test_the_files_are_plain(tmp_path):
     assert len(contents(tmp_path / "out")) == 3
 
 
+def test_distractors_and_groups(tmp_path):
+    labels = LABELS.copy()
+    labels[0], labels[3, 0] = -1, -1
+    data = data_set(labels=labels, groups=np.arange(NUM_IMAGES) // 2 - 1)
+    write(tmp_path / "out", data=data)
+    stored = load(tmp_path / "out")
+    np.testing.assert_array_equal(stored.labels, data.labels)
+    np.testing.assert_array_equal(stored.groups, data.groups)
+    again, expected = stored.retrieval_arguments(), data.retrieval_arguments(POINTS)
+    assert set(again) == set(expected) and "gallery_groups" in expected
+    for name in expected:
+        np.testing.assert_array_equal(again[name], expected[name])
+
+
 def test_without_paths_or_roles(tmp_path):
     data = data_set(paths=None, is_query=None)
     write(tmp_path / "out", data=data)

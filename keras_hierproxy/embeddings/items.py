@@ -6,13 +6,14 @@ import os
 import numpy as np
 
 from keras_hierproxy.files import ENCODING, csv_rows, csv_text
+from keras_hierproxy.labels import DISTRACTOR
 
 _ROLES = ("gallery", "query")
 
 
-def columns(level_names, has_roles):
+def columns(level_names, has_roles, has_groups):
     """The names in the first line."""
-    names = ["row", "path", *(["role"] if has_roles else [])]
+    names = ["row", "path", *["role"][:has_roles], *["group"][:has_groups]]
     for level in level_names:
         names += [f"{level}_id", level]
     return names
@@ -20,7 +21,8 @@ def columns(level_names, has_roles):
 
 def header(data):
     """The first line, as bytes."""
-    return _encode([columns(data.level_names, data.is_query is not None)])
+    has_roles, has_groups = data.is_query is not None, data.groups is not None
+    return _encode([columns(data.level_names, has_roles, has_groups)])
 
 
 def lines(data, first_row, positions):
@@ -41,10 +43,17 @@ def _fields(data, row, position):
     fields = [row, "" if data.paths is None else data.paths[position]]
     if data.is_query is not None:
         fields.append(_ROLES[int(data.is_query[position])])
+    if data.groups is not None:
+        fields.append(_id(data.groups[position]))
     if data.labels is not None:
-        names = zip(data.labels[position], data.class_names, strict=True)
-        fields += [field for i, level in names for field in (i, level[i])]
+        for i, names in zip(data.labels[position], data.class_names, strict=True):
+            fields += [_id(i), "" if i == DISTRACTOR else names[i]]
     return fields
+
+
+def _id(number):
+    """Nothing, for no class and for no group."""
+    return "" if number == DISTRACTOR else number
 
 
 def _encode(rows):
@@ -60,7 +69,7 @@ def estimated_bytes(data, start):
     if data.labels is not None:
         for ids, names in zip(data.labels[start:].T, data.class_names, strict=True):
             lengths = np.array([len(name.encode(**ENCODING)) for name in names])
-            total += int(lengths[ids].sum()) + 8 * count
+            total += int(lengths[ids[ids >= 0]].sum()) + 8 * count
     return total
 
 
@@ -78,19 +87,20 @@ def fingerprint(data):
     return digest.hexdigest()
 
 
-def read(path, num_rows, level_names, class_names, has_roles):
+def read(path, num_rows, level_names, class_names, has_roles, has_groups=False):
     """Reads and checks `items.csv`.
 
     Returns:
-        `(paths, labels, is_query)`: a tuple of str or None, an int32 array
-        `(n, levels)` or None, and a bool array `(n,)` or None.
+        `(paths, labels, is_query, groups)`: a tuple of str or None, an int32 array
+        `(n, levels)` or None, a bool array `(n,)` or None, and an int64 array `(n,)` or
+        None.
 
     Raises:
         ValueError: lines that are missing, or say something else than the rest.
     """
-    expected = columns(level_names, has_roles)
-    first_level = 3 if has_roles else 2
-    paths, roles = [], []
+    expected = columns(level_names, has_roles, has_groups)
+    first_level = 2 + has_roles + has_groups
+    paths, roles, groups = [], [], []
     labels = np.empty((num_rows, len(level_names)), "int32")
     with path.open(newline="", **ENCODING) as file:
         reader = _rows(file, path)
@@ -104,8 +114,17 @@ def read(path, num_rows, level_names, class_names, has_roles):
             paths.append(fields[1])
             if has_roles:
                 roles.append(fields[2])
+            if has_groups:
+                text = fields[first_level - 1]
+                # More digits are no number of ours, and may be no int64.
+                if text and not (text.isdecimal() and len(text) < 19):
+                    _refuse(fields, row, path, f"no number of a group: {text!r}")
+                groups.append(int(text or DISTRACTOR))
             for level, names in enumerate(class_names):
                 text, name = fields[first_level + 2 * level :][:2]
+                if not text and not name:
+                    labels[row, level] = DISTRACTOR
+                    continue
                 if not text.isdecimal() or names[int(text) : int(text) + 1] != (name,):
                     _refuse(fields, row, path, f"no class {name!r} has this id")
                 labels[row, level] = int(text)
@@ -122,6 +141,7 @@ def read(path, num_rows, level_names, class_names, has_roles):
         tuple(paths) if any(paths) else None,
         labels if level_names else None,
         np.array(roles) == _ROLES[1] if has_roles else None,
+        np.array(groups, "int64") if has_groups else None,
     )
 
 

@@ -30,6 +30,7 @@ class Embeddings:
         paths: tuple of `n` strings, where each image was, or `None`.
         is_query: bool array `(n,)`, which are queries to the others, or `None`: each
             is a query to all others.
+        groups: int64 array `(n,)`, what was taken together, -1 for none; or `None`.
         geometry: where the points live.
         model: dict of the model's identity: `path` as it was given, `sha256`, `class`.
         description: dict of all that `embeddings.json` holds.
@@ -41,6 +42,7 @@ class Embeddings:
     class_names: tuple
     paths: tuple | None
     is_query: np.ndarray | None
+    groups: np.ndarray | None
     geometry: object
     model: dict
     description: dict
@@ -66,8 +68,9 @@ class Embeddings:
         """What `khp.retrieval.evaluate` takes, as keyword arguments.
 
         Returns:
-            Dictionary of `queries` and `query_labels`, and, where some images are
-            the gallery of others, of `gallery` and `gallery_labels`.
+            Dictionary of `queries` and `query_labels`; where some images are the
+            gallery of others, of `gallery` and `gallery_labels`; and, where there are
+            groups, of `groups` (and `gallery_groups`).
 
         Raises:
             ValueError: there are no labels.
@@ -87,7 +90,13 @@ class Embeddings:
         # Not above: a folder of embeddings is read where nothing else is needed.
         from keras_hierproxy.datasets import RetrievalDataset
 
-        data = RetrievalDataset(self.points, self.labels, is_query=self.is_query)
+        data = RetrievalDataset(
+            self.points,
+            self.labels,
+            self.class_names,
+            is_query=self.is_query,
+            groups=self.groups,
+        )
         return data.retrieval_arguments(self.points)
 
 
@@ -125,8 +134,13 @@ def load(folder):
     level_names = tuple(level["name"] for level in description["levels"])
     class_names = tuple(tuple(level["classes"]) for level in description["levels"])
     points = _map_points(folder / EMBEDDINGS, description)
-    paths, labels, is_query = items.read(
-        folder / ITEMS, len(points), level_names, class_names, description["has_roles"]
+    paths, labels, is_query, groups = items.read(
+        folder / ITEMS,
+        len(points),
+        level_names,
+        class_names,
+        description["has_roles"],
+        description.get("has_groups", False),
     )
     return Embeddings(
         points,
@@ -135,6 +149,7 @@ def load(folder):
         class_names,
         paths,
         is_query,
+        groups,
         geometry_from_json(description["geometry"]),
         description["model"],
         description,

@@ -43,7 +43,8 @@ class EmbeddingWriter:
     Args:
         folder: path; new, empty, or one that a writer has left unfinished.
         data: a `RetrievalDataset`, or other images with its attributes `images`,
-            `labels` (or None), `class_names`, `level_names`, `paths` and `is_query`.
+            `labels` (or None), `class_names`, `level_names`, `paths`, `is_query` and
+            `groups`.
         geometry: where the points live.
         dimension: int, d.
         dtype: `"float32"`, or `"float16"`, which takes half the room.
@@ -103,6 +104,7 @@ class EmbeddingWriter:
             "dimension": dimension,
             "dtype": dtype,
             "has_roles": data.is_query is not None,
+            "has_groups": data.groups is not None,
             "paths_and_labels_sha256": items.fingerprint(data),
         }
         self._skipped_before = list(skipped)

@@ -37,7 +37,7 @@ class UnlabelledImages:
     images: datasets.ImageFiles
     paths: tuple
     name: str
-    labels = is_query = None
+    labels = is_query = groups = None
     level_names = class_names = ()
 
 

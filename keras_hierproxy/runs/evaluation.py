@@ -122,6 +122,7 @@ def evaluate_embeddings(folder, k=None, metrics=None, verbose=False):
         stored.description["data"]["name"],
         stored.paths,
         stored.is_query,
+        stored.groups,
     )
     metrics = _check_choices(data, k, metrics)
     return score(data, stored.points, k, metrics, stored.geometry, verbose)
