@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import math
 import pathlib
 import warnings
@@ -12,9 +13,11 @@ import numpy as np
 from keras_hierproxy import json_files
 from keras_hierproxy.callbacks import RetrievalEvaluation
 from keras_hierproxy.files import replacing, write_json
+from keras_hierproxy.models.weight_files import measure
 
 # As `keras.callbacks.BackupAndRestore` calls them, whose backups are read, too.
 _METADATA = "training_metadata.json"
+_ADVICE = "Remove its folder to begin anew."
 _KERAS_WEIGHTS = "latest.weights.h5"
 # What callbacks have learned so far; all else is what they were made with.
 _STATES = {
@@ -67,6 +70,7 @@ class Backup(keras.callbacks.BackupAndRestore):
         if metadata is None:
             return None
         path = self.folder / (metadata.get("weights") or _KERAS_WEIGHTS)
+        measure(path, functools.partial(json_files.DamagedFile, path, advice=_ADVICE))
         with _naming(path):
             if model.optimizer is not None:
                 # Else its state in the file would be passed over.

@@ -1,18 +1,16 @@
 """Is the difference between two runs real?"""
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 
+from keras_hierproxy import json_files, schemas
 from keras_hierproxy.retrieval import bootstrap_intervals, paired_test
 from keras_hierproxy.runs.query_table import read_queries
 
 # p below which a difference is called real.
 LEVEL = 0.05
-# What must be the same, or is compared, in the evaluation that metrics.json describes.
-_FIELDS = ("data", "fingerprint", "num_queries", "level_names", "metrics")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +101,4 @@ def _read(folder):
             "which `hierproxy train` writes at its end, and "
             "`hierproxy evaluate MODEL --output FOLDER`."
         )
-    try:
-        evaluation = json.loads(path.read_text())["evaluation"]
-        return {name: evaluation[name] for name in _FIELDS}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}. Evaluate again.") from None
+    return json_files.read(path, schemas.Metrics, "Evaluate again.")["evaluation"]

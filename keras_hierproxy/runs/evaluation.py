@@ -10,7 +10,7 @@ from keras_hierproxy.embeddings.files import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.registry import METRICS
 from keras_hierproxy.runs.data import load_data, read_folder, usual_split
 from keras_hierproxy.runs.embedder import check_images
-from keras_hierproxy.runs.run import read_record
+from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.scoring import check_answerable, score
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
 from keras_hierproxy.runs.trained import image_shape_of

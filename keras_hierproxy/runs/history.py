@@ -1,5 +1,7 @@
 """`history.csv`: a line for each whole epoch of a run."""
 
+import csv
+
 import keras
 
 from keras_hierproxy import files
@@ -92,7 +94,7 @@ def read_rows(path, num_epochs=None):
                 raise ValueError("its epochs are not 0, 1, 2 ...")
             for row in rows:
                 _ = [float(value) for value in row.values() if value not in _MISSING]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, csv.Error) as error:
             raise damaged(path, error) from error
     if num_epochs is None:
         return rows

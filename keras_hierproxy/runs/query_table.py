@@ -1,5 +1,6 @@
 """The scores of every query as a table, `queries.csv`, that two runs compare."""
 
+import csv
 import hashlib
 import io
 import pathlib
@@ -67,7 +68,7 @@ def read_queries(path, names):
                 for line in lines
             ]
         )
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, csv.Error) as error:
         raise ValueError(f"{path} is damaged: {error!r}. Evaluate again.") from None
 
 

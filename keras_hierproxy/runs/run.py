@@ -15,7 +15,7 @@ neighbors.png    queries of the test classes with their nearest neighbours
 
 import contextlib
 import dataclasses
-import json
+import functools
 import os
 import pathlib
 
@@ -23,7 +23,10 @@ import keras
 
 from keras_hierproxy import datasets, files, pictures, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
+from keras_hierproxy.json_files import DamagedFile
 from keras_hierproxy.models.backup import read_metadata
+from keras_hierproxy.models.saved_objects import check_finite
+from keras_hierproxy.models.weight_files import measure
 from keras_hierproxy.runs.data import DRAWINGS
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.history import (
@@ -34,6 +37,7 @@ from keras_hierproxy.runs.history import (
     write_rows,
 )
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
+from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.scoring import (
     check_answerable,
     score,
@@ -307,13 +311,19 @@ class Run:
         return self if self._lock is None else contextlib.nullcontext()
 
     def _load_kept(self):
+        advice = (
+            "Copy it back from where you have it, or train into another folder "
+            "(--output)."
+        )
+        damaged = functools.partial(DamagedFile, self._weights, advice=advice)
+        measure(self._weights, damaged)
         try:
             self.embedder.load_weights(self._weights)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
-                f"{self._weights} is damaged, or of another model ({error}). Copy it "
-                "back from where you have it, or train into another folder (--output)."
+                f"{self._weights} is damaged, or of another model ({error}). {advice}"
             ) from error
+        check_finite(self.embedder, str(self._weights))
 
     def _test(self):
         test = self.data.test
@@ -383,8 +393,3 @@ def _batches(settings, recipe, train):
 def _sizes(data):
     levels = zip(data.level_names, data.class_names, strict=True)
     return {"images": len(data), **{level: len(names) for level, names in levels}}
-
-
-def read_record(folder):
-    path = pathlib.Path(folder) / "run.json"
-    return json.loads(path.read_text()) if path.exists() else None

@@ -6,7 +6,7 @@ import pathlib
 from keras_hierproxy import shipped
 from keras_hierproxy.models import ImageEmbedder, keras_files
 from keras_hierproxy.models.embedder import Embedder
-from keras_hierproxy.runs.run import read_record
+from keras_hierproxy.runs.record import read_record
 
 # As in training with --preset.
 _PRETRAINED_SIZE = 224

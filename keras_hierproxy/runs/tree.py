@@ -19,7 +19,7 @@ from keras_hierproxy import files, pictures
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.layers import HierProxies
 from keras_hierproxy.runs.evaluation import load_split
-from keras_hierproxy.runs.run import read_record
+from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.settings import Settings
 from keras_hierproxy.runs.trained import load_embedder
 from keras_hierproxy.trees import Tree
