@@ -104,20 +104,29 @@ def evaluate(
     if output is not None:
         runs.check_empty(output)
     if runs.holds_embeddings(model):
+        changes.pop("root", None)
         if changes or data is not None or split is not None:
             raise ValueError(
                 f"{model} holds embeddings, which are evaluated as they are: --data, "
-                "--split and their options do not go with them."
+                "--split and their options do not go with them, but --root, the "
+                "folder that holds the images which the report may show."
             )
         name = "embeddings"
-        done = runs.evaluate_embeddings(model, k, metrics, console.is_terminal)
+        done = runs.evaluate_embeddings(model, k, metrics, console.is_terminal, root)
     else:
         settings, usual_split = runs.evaluation_settings(model, data, changes)
         name = str(split or usual_split)
         with console.status("Reading ..."):
             embedder = runs.load_embedder(model)
             chosen = runs.load_split(settings, name, embedder, model)
-        done = runs.evaluate_split(embedder, chosen, k, metrics, console.is_terminal)
+        done = runs.evaluate_split(
+            embedder,
+            chosen,
+            k,
+            metrics,
+            console.is_terminal,
+            runs.data_root(settings),
+        )
     print_metrics(done.data, {name: (done.results, done.intervals)})
     if output is not None:
         with console.status("Writing the report ..."):
@@ -126,7 +135,8 @@ def evaluate(
         if not done.has_images:
             console.print(
                 "No report.html: the paths in items.csv are not those of image files. "
-                "They lie in an archive, or were moved."
+                "They lie in an archive, or were moved, or embeddings.json does not "
+                "say in which folder they are: name it with --root."
             )
         console.print("Metrics, scores of every query and what there is to look at:")
         console.print(str(output), markup=False, soft_wrap=True)

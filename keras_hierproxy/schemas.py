@@ -74,7 +74,7 @@ class Skipped(Content):
 
 class DataOfEmbeddings(Content):
     name: Text
-    root: Text | None = None
+    path: Text | None = None
 
 
 class FilesOfEmbeddings(Content):

@@ -151,8 +151,8 @@ def test_evaluate_stored_embeddings(call, trained, photos):
     # Moved away, the images cannot be shown; the numbers stand.
     items = Path("stored/items.csv")
     size = items.stat().st_size
-    moved = items.read_text().replace(photos.name, photos.name[::-1])
-    items.write_text(moved)
+    name = photos.name.encode()
+    items.write_bytes(items.read_bytes().replace(name, name[::-1]))
     assert items.stat().st_size == size
     code, stdout, _ = call("evaluate", "stored", "-o", "moved")
     assert code == 0 and "No report" in stdout

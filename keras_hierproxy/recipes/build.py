@@ -169,7 +169,7 @@ def _backbone(backbone, image_shape):
     arguments = {"image_shape": tuple(image_shape), **backbone.arguments}
     try:
         return architecture(**arguments)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever its code makes of them
         raise ValueError(f"model.backbone.arguments: {error}") from None
 
 

@@ -12,6 +12,8 @@ from keras_hierproxy.recipes.combinations import conflicts
 from keras_hierproxy.recipes.schema import Recipe
 from keras_hierproxy.recipes.wording import in_words
 
+_MOST_BYTES = 2**20
+
 
 def folder():
     """Where the recipes are that this package ships."""
@@ -73,10 +75,17 @@ def load(path, overrides=()):
     ```
     """
     path = find(path)
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"{path} has more than {_MOST_BYTES:,} bytes: no recipe does.")
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # Some editors begin a file with a mark of its encoding.
+        tree = tomllib.loads(content.decode("utf-8-sig"))
+    except ValueError as error:  # also of numbers of thousands of digits
         raise ValueError(f"{path} is no TOML file: {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{path} is no recipe: it is nested too deeply.") from None
     changed = [paths.change(tree, assignment) for assignment in overrides]
     if changed and isinstance(tree.get("ours", []), list):
         tree["ours"] = [*tree.get("ours", []), *_still_there(tree, changed)]

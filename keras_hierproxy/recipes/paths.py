@@ -101,7 +101,7 @@ def _find(node, steps, create=False, done=()):
 def _value(path, text):
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         raise ValueError(
             f"--set {path}: {text.strip()} is no TOML value. Text needs quotes: "
             f"--set '{path}=\"{text.strip()}\"'"

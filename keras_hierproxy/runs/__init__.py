@@ -6,6 +6,7 @@ What its errors name are options of `hierproxy`.
 from keras.config import backend as backend
 
 from keras_hierproxy.runs.compare import compare_runs as compare_runs
+from keras_hierproxy.runs.data import data_root as data_root
 from keras_hierproxy.runs.data import load_data as load_data
 from keras_hierproxy.runs.dry_run import dry_run as dry_run
 from keras_hierproxy.runs.embed import EmbeddingJob as EmbeddingJob

@@ -76,6 +76,21 @@ def _load_data(settings, image_shape, **reading):
     return datasets.load(settings.data, root=settings.root, **options)
 
 
+def data_root(settings):
+    """The folder that the images of some data lie in, or None where they are no files.
+
+    Of a data set with a name, and of a CSV file, `root`; of the latter by default the
+    folder of the file. Else the folder of images itself.
+    """
+    if settings.data == "glyphs":
+        return None
+    if settings.data in DATA_SETS:
+        return settings.root
+    if _is_csv(settings):
+        return settings.root or os.path.dirname(os.path.abspath(settings.data))
+    return settings.data
+
+
 def usual_split(settings):
     """The split that a model is tried on, where none is named.
 

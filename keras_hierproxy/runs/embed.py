@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import warnings
 
@@ -13,6 +14,7 @@ from keras_hierproxy.datasets.images import SkippedImages
 from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
 from keras_hierproxy.runs.data import (
+    data_root,
     load_data,
     read_folder,
     read_unlabelled,
@@ -180,6 +182,8 @@ def prepare_embedding(
         "images": len(chosen.images),
         "image_shape": chosen.images.shape[1:],
     }
+    if (root := data_root(settings)) is not None:
+        identity["data"]["path"] = os.path.abspath(root)
     identity["made_with"] = {
         "keras_hierproxy": keras_hierproxy.__version__,
         "keras": keras.__version__,

@@ -75,7 +75,7 @@ def load_split(settings, split, embedder, path):
     return data
 
 
-def evaluate_split(embedder, data, k=None, metrics=None, verbose=False):
+def evaluate_split(embedder, data, k=None, metrics=None, verbose=False, root=None):
     """Retrieval metrics of an embedder on a data set.
 
     Args:
@@ -86,13 +86,14 @@ def evaluate_split(embedder, data, k=None, metrics=None, verbose=False):
         metrics: list of names, "all" among them for all; by default those that look
             at few neighbours.
         verbose: bool, whether to show how far it is.
+        root: path of the folder that the images lie in: those outside are not shown.
 
     Returns:
         `Evaluation`.
     """
     metrics = _check_choices(data, k, metrics)
     points = embedder.embed(data.images, verbose=int(verbose))
-    return score(data, points, k, metrics, embedder.geometry, verbose)
+    return score(data, points, k, metrics, embedder.geometry, verbose, root)
 
 
 def holds_embeddings(path):
@@ -101,19 +102,22 @@ def holds_embeddings(path):
     return (path / DESCRIPTION).exists() or (path / PROGRESS).exists()
 
 
-def evaluate_embeddings(folder, k=None, metrics=None, verbose=False):
+def evaluate_embeddings(folder, k=None, metrics=None, verbose=False, root=None):
     """Retrieval metrics of the embeddings in a folder.
 
     Args:
         folder: that `hierproxy embed` has written.
         k, metrics, verbose: as of `evaluate_split`.
+        root: path of the folder that the images lie in: those outside are not shown.
+            By default what `embeddings.json` says.
 
     Returns:
         `Evaluation`; without images, if they are not where they were.
     """
     stored = embeddings.load(folder)
     stored.check_labelled()
-    there = stored.paths and all(map(os.path.isfile, stored.paths))
+    root = root or stored.description["data"].get("path")
+    there = root and stored.paths and all(map(os.path.isfile, stored.paths))
     data = RetrievalDataset(
         ImageFiles(stored.paths, THUMBNAIL) if there else stored.points,
         stored.labels,
@@ -125,7 +129,7 @@ def evaluate_embeddings(folder, k=None, metrics=None, verbose=False):
         stored.groups,
     )
     metrics = _check_choices(data, k, metrics)
-    return score(data, stored.points, k, metrics, stored.geometry, verbose)
+    return score(data, stored.points, k, metrics, stored.geometry, verbose, root)
 
 
 def _check_choices(data, k, metrics):

@@ -23,11 +23,12 @@ import keras
 
 from keras_hierproxy import datasets, files, pictures, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
+from keras_hierproxy.checks import one_of
 from keras_hierproxy.json_files import DamagedFile
 from keras_hierproxy.models.backup import read_metadata
 from keras_hierproxy.models.saved_objects import check_finite
 from keras_hierproxy.models.weight_files import measure
-from keras_hierproxy.runs.data import DRAWINGS
+from keras_hierproxy.runs.data import DRAWINGS, data_root
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.history import (
     History,
@@ -251,7 +252,7 @@ class Run:
                 history, self.folder / "recall.png", self.data.validation.level_names
             )
         pictures.plot_neighbors(
-            self.data.test,
+            evaluation.shown,
             evaluation.points,
             self.folder / "neighbors.png",
             geometry=self.embedder.geometry,
@@ -331,7 +332,13 @@ class Run:
         ks = usual_ks(test)
         if self.recipe is not None and self.recipe.reported is not None:
             ks += [k for k in self.recipe.reported.k if k <= test.gallery_size]
-        return score(test, points, sorted(set(ks)), geometry=self.embedder.geometry)
+        return score(
+            test,
+            points,
+            sorted(set(ks)),
+            geometry=self.embedder.geometry,
+            root=data_root(self.settings),
+        )
 
 
 def _check_new(folder):
@@ -385,8 +392,9 @@ def _batches(settings, recipe, train):
     if isinstance(train.images, datasets.ImageFiles):
         options["workers"] = os.cpu_count()
     augment = settings.augment or ("affine" if settings.data in _DRAWN else "crop")
+    augment = _AUGMENT[one_of("augment", augment, _AUGMENT)]()
     return train.batches(
-        settings.batch_size, seed=settings.seed, augment=_AUGMENT[augment](), **options
+        settings.batch_size, seed=settings.seed, augment=augment, **options
     )
 
 

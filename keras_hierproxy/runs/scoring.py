@@ -16,6 +16,7 @@ import numpy as np
 from keras_hierproxy import files, report, retrieval
 from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.runs.query_table import fingerprint, write_queries
+from keras_hierproxy.runs.shown import only_below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +28,19 @@ class Evaluation:
         points: float array `(n, d)`, the embeddings of its images.
         geometry: where they live.
         scores: `khp.retrieval.QueryScores`.
+        root: path of the folder outside of which images are not shown, or None.
     """
 
     data: object
     points: np.ndarray
     geometry: object
     scores: retrieval.QueryScores
+    root: str | None = None
+
+    @functools.cached_property
+    def shown(self):
+        """The data with those images alone that reports may show."""
+        return only_below(self.root, self.data)
 
     @functools.cached_property
     def results(self):
@@ -80,7 +88,7 @@ class Evaluation:
         if self.has_images:
             report.write_report(
                 folder / "report.html",
-                self.data,
+                self.shown,
                 self.points,
                 self.scores,
                 geometry=self.geometry,
@@ -89,7 +97,15 @@ class Evaluation:
         return write_record(folder / "metrics.json", metrics | self._record())
 
 
-def score(data, points, k=None, metrics=None, geometry=Sphere(), verbose=False):  # noqa: B008 (immutable)
+def score(
+    data,
+    points,
+    k=None,
+    metrics=None,
+    geometry=Sphere(),  # noqa: B008 (immutable)
+    verbose=False,
+    root=None,
+):
     """Evaluates the embeddings of a data set.
 
     Args:
@@ -99,6 +115,7 @@ def score(data, points, k=None, metrics=None, geometry=Sphere(), verbose=False):
         metrics: list of names that `khp.retrieval.evaluate` knows; by default its.
         geometry: where the points live.
         verbose: bool, whether to tell how long it takes.
+        root: as of `Evaluation`.
 
     Returns:
         `Evaluation`.
@@ -110,7 +127,7 @@ def score(data, points, k=None, metrics=None, geometry=Sphere(), verbose=False):
         verbose=verbose,
         **({} if metrics is None else {"metrics": metrics}),
     )
-    return Evaluation(data, points, geometry, scores)
+    return Evaluation(data, points, geometry, scores, root)
 
 
 def check_answerable(data):
