@@ -31,18 +31,26 @@ _SettingsJson = pydantic.create_model(
 
 
 class _Record(schemas.Content):
+    """What evaluating a run takes."""
+
     settings: _SettingsJson
+
+
+class _WholeRecord(_Record):
+    """What going on with it takes, too."""
+
     backend: str
     # Parts of the data, and how many images and classes each has.
     data: dict[str, dict[schemas.Text, schemas.Count]]
-    test_before: dict[str, float | None] | None = None
+    test_before: dict[str, float | None]
 
 
-def read_record(folder):
+def read_record(folder, to_resume=False):
     """What the `run.json` of a run holds, a dict, or None where there is none.
 
     Args:
         folder: path of a run.
+        to_resume: bool, whether the run is to go on.
 
     Raises:
         ValueError: it is damaged, or its settings do not go together.
@@ -50,7 +58,8 @@ def read_record(folder):
     path = pathlib.Path(folder) / "run.json"
     if not path.exists():
         return None
-    record = json_files.read(path, _Record, _ADVICE)
+    schema = _WholeRecord if to_resume else _Record
+    record = json_files.read(path, schema, _ADVICE)
     try:
         settings = Settings(**record["settings"])
         settings.plan()
@@ -59,8 +68,6 @@ def read_record(folder):
                 f"settings.loss: must be one of {', '.join(LOSSES)}, received "
                 f"{settings.loss!r}"
             )
-        if "test" not in record["data"]:
-            raise ValueError("data.test: is missing")
     except ValueError as error:
         raise json_files.DamagedFile(path, str(error).rstrip("."), _ADVICE) from error
     return record

@@ -89,7 +89,7 @@ def resume_run(folder, settings):
             another backend, or it has more epochs than are asked for.
     """
     folder = pathlib.Path(folder)
-    record = read_record(folder)
+    record = read_record(folder, to_resume=True)
     if record is None:
         raise ValueError(
             f"There is no run to resume in {folder}. Name its folder with --output."
