@@ -20,8 +20,6 @@ from keras_hierproxy.ops import (
     riemannian_gradient,
 )
 
-_TINY = np.finfo("float32").tiny
-
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
 class Sphere:
@@ -90,10 +88,14 @@ class Sphere:
 
 
 def _unit_rows(x):
-    x = np.asarray(x, dtype="float32")
+    x = np.asarray(x)
+    # In its own precision, or float32 would make 0 of 1e-200 and infinity of 1e200.
+    x = x.astype(np.result_type(x, "float32"), copy=False)
     # First to a largest entry of 1, whose square neither overflows nor vanishes.
-    x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), _TINY)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), _TINY)
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    zero = largest == 0
+    x = (x / np.where(zero, 1, largest)).astype("float32", copy=False)
+    return x / np.where(zero, 1, np.linalg.norm(x, axis=1, keepdims=True))
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")

@@ -6,6 +6,7 @@ import html
 import numpy as np
 
 from keras_hierproxy.report.metrics import title_of
+from keras_hierproxy.retrieval.scores import class_means
 
 # What the rows may take in the file: classes beyond it are left out, the best first.
 MAX_BYTES = 4_000_000
@@ -37,7 +38,7 @@ def class_table(search, scores, pairs):
     counted = np.bincount(search.classes[search.counted], minlength=data.num_classes)
     wrong = np.bincount(search.classes[search.wrong], minlength=data.num_classes)
     means = {
-        name: _class_means(
+        name: class_means(
             scores.values[name][search.places], search.classes, data.num_classes
         )
         for name in _METRICS
@@ -68,13 +69,6 @@ def class_table(search, scores, pairs):
             break
         rows.append(row)
     return ClassTable([title_of(name) for name in means], rows, len(present))
-
-
-def _class_means(values, classes, num_classes):
-    known = ~np.isnan(values)
-    counts = np.bincount(classes[known], minlength=num_classes)
-    sums = np.bincount(classes[known], values[known], minlength=num_classes)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _size(row):

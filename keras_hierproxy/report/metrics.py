@@ -1,13 +1,12 @@
 """The numbers of a report: by metric and level, with their intervals."""
 
 import dataclasses
-import re
 
-from keras_hierproxy.retrieval.registry import METRICS
+from keras_hierproxy.retrieval.registry import METRICS, split_level
 
 _TITLES = {
     "recall": "Recall",
-    "precision@1": "Precision@1",
+    "precision": "Precision",
     "r_precision": "R-Precision",
     "map@r": "MAP@R",
     "map": "MAP",
@@ -23,10 +22,12 @@ _COUNTS = {"num_queries", "num_excluded"}
 
 @dataclasses.dataclass(frozen=True)
 class Number:
-    """A mean, and the two ends of its interval or None."""
+    """A mean over queries, the two ends of its interval, and the mean over classes;
+    the latter are None of what is not of single queries."""
 
     value: float
     interval: tuple | None
+    by_class: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Metric:
 
 def read_metrics(scores):
     """The metrics of `khp.retrieval.QueryScores`, by name, in their order there."""
-    intervals = scores.intervals()
+    intervals, by_class = scores.intervals(), scores.means("class")
     metrics = {}
     for name, value in scores.means().items():
         level, base = split_level(name)
         if base in _COUNTS:
             continue
-        kind = base.split("@")[0] if base.startswith("recall@") else base
+        kind = base if base in scores.conventions else base.partition("@")[0]
         metric = metrics.setdefault(
             base,
             Metric(
@@ -65,7 +66,8 @@ def read_metrics(scores):
                 {},
             ),
         )
-        metric.numbers[level] = Number(value, intervals.get(name))
+        of_class = by_class[name] if name in scores.values else None
+        metric.numbers[level] = Number(value, intervals.get(name), of_class)
     return metrics
 
 
@@ -76,22 +78,16 @@ def excluded_queries(scores, num_levels):
     return [means[f"{prefix}num_excluded"] for prefix in prefixes]
 
 
-def split_level(name):
-    """`"level2_map"` to `(2, "map")`, and `"map"` to `(0, "map")`."""
-    level, base = re.fullmatch(r"(?:level(\d+)_)?(.+)", name).groups()
-    return int(level or 0), base
-
-
 def title_of(name):
     """What people call a metric."""
     kind, _, k = name.partition("@")
-    return f"Recall@{k}" if kind == "recall" else _TITLES.get(name, name)
+    return f"{_TITLES[kind]}@{k}" if k.isdigit() else _TITLES.get(name, name)
 
 
 def explain(scores):
     """The conventions of scores as pairs of title and sentence."""
-    titles = {**_TITLES, "recall": "Recall@K"}
+    titles = {**_TITLES, "recall": "Recall@K", "precision": "Precision@K"}
     return [
-        (titles.get(name, name.capitalize()), text)
+        (titles.get(name) or title_of(name).capitalize(), text)
         for name, text in scores.conventions.items()
     ]

@@ -1,8 +1,9 @@
 """Retrieval evaluation: embeddings and labels in, a dictionary of numbers out."""
 
+from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.retrieval.registry import USUAL
-from keras_hierproxy.retrieval.scores import score_queries
+from keras_hierproxy.retrieval.scores import AVERAGES, score_queries
 
 
 def evaluate(
@@ -17,6 +18,7 @@ def evaluate(
     gallery_ids=None,
     groups=None,
     gallery_groups=None,
+    average="query",
     verbose=False,
 ):
     """Retrieval metrics of embeddings, at every level of their labels.
@@ -51,12 +53,13 @@ def evaluate(
         gallery: float array `(m, d)` to retrieve from. By default the queries
             themselves, leave-one-out.
         gallery_labels: int array `(m,)` or `(m, levels)`, if there is a gallery.
-        k: int or ints, the K of Recall@K, used for nothing else. The default is
-            the one papers use on CUB and Cars.
+        k: int or ints, the K of Recall@K and Precision@K, used for nothing else. The
+            default is the one papers use on CUB and Cars.
         metrics: which to compute. Of each level "recall", "precision@1",
-            "r_precision" and "map@r" (the default: these four), "map" and "mrr"; over
-            all levels together "ndcg", "asi" and "h_ap"; and "nmi" and "ami", how well
-            k-means clusters of the queries agree with each level's labels.
+            "r_precision" and "map@r" (the default: these four), "precision" (at each
+            K), "map" and "mrr"; over all levels together "ndcg", "asi" and "h_ap"; and
+            "nmi" and "ami", how well k-means clusters of the queries agree with each
+            level's labels.
         geometry: where the embeddings live, by default `Sphere()`: cosine
             similarity. On a `PoincareBall` neighbours rank by hyperbolic distance,
             exactly; see `knn`.
@@ -70,11 +73,14 @@ def evaluate(
             empty string is no group. Person re-identification, which leaves out a
             person's images by the query's camera, has a group for each pair of both.
         gallery_groups: int or str array `(m,)`, if there is a gallery.
+        average: "query", the mean over the queries; or "class", the mean over the
+            classes of each one's mean (macro average), in which rare classes weigh
+            as much as frequent ones. See `QueryScores.means`.
         verbose: bool, whether to tell how long a search of more than 10 seconds will
             take, and how far it is.
 
     Returns:
-        Dictionary of floats `recall@1` (one per K), `precision@1`, `r_precision`,
+        Dictionary of floats `recall@1`, `precision@1` (one per K), `r_precision`,
         `map@r`, `map`, `mrr`, `nmi`, `ami`, as asked for, and of ints `num_queries` and
         `num_excluded`, of these the ones without a score. For level l >= 1 the same
         with the prefix `level{l}_` (`level1_recall@1`, ..., `level1_num_excluded`),
@@ -99,6 +105,7 @@ def evaluate(
     ... )
     {'recall@1': 1.0, 'num_queries': 1, 'num_excluded': 0}
     """
+    checks.one_of("average", average, AVERAGES)
     return score_queries(
         queries,
         query_labels,
@@ -112,4 +119,4 @@ def evaluate(
         groups=groups,
         gallery_groups=gallery_groups,
         verbose=verbose,
-    ).means()
+    ).means(average)

@@ -15,6 +15,7 @@ Example:
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.labels import integer_ids
 from keras_hierproxy.retrieval.exclusions import count_equal
 
@@ -57,8 +58,8 @@ def recall_at_k(relevance, num_positives, k):
     Returns:
         float64 array `(n,)` of 0, 1, or NaN for a query without positives.
     """
-    relevance, num_positives = _check(relevance, num_positives, k)
-    return _or_nan(relevance[:, :k].any(axis=1), num_positives)
+    first, num_positives = _first_k(relevance, num_positives, k)
+    return _or_nan(first.any(axis=1), num_positives)
 
 
 def precision_at_1(relevance, num_positives):
@@ -72,6 +73,23 @@ def precision_at_1(relevance, num_positives):
         float64 array `(n,)` of 0, 1, or NaN for a query without positives.
     """
     return recall_at_k(relevance, num_positives, 1)
+
+
+def precision_at_k(relevance, num_positives, k):
+    """The share of positives among the first K neighbours.
+
+    Over K, also where the query has fewer than K positives, and can't reach 1.
+
+    Args:
+        relevance: bool array `(n, m)` with `m >= k`.
+        num_positives: int array `(n,)`.
+        k: int.
+
+    Returns:
+        float64 array `(n,)` in [0, 1], NaN for a query without positives.
+    """
+    first, num_positives = _first_k(relevance, num_positives, k)
+    return _or_nan(first.mean(axis=1), num_positives)
 
 
 def r_precision(relevance, num_positives):
@@ -146,6 +164,12 @@ def _sum_of_precisions(hits):
     first = np.repeat(per_row.cumsum() - per_row, per_row)
     precisions = (1 + np.arange(len(rows)) - first) / (1 + columns)
     return np.bincount(rows, precisions, len(hits))
+
+
+def _first_k(relevance, num_positives, k):
+    k = checks.integer("k", k, least=1)
+    relevance, num_positives = _check(relevance, num_positives, k)
+    return relevance[:, :k], num_positives
 
 
 def _hits_within_r(relevance, num_positives):

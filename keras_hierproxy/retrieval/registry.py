@@ -1,6 +1,7 @@
 """The metrics by the names that `evaluate` takes, and what each means."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 from keras_hierproxy.retrieval.clusters import cluster_agreement
@@ -9,6 +10,7 @@ from keras_hierproxy.retrieval.metrics import (
     average_precision,
     map_at_r,
     precision_at_1,
+    precision_at_k,
     r_precision,
     recall_at_k,
     reciprocal_rank,
@@ -21,8 +23,9 @@ class Metric:
 
     Attributes:
         score: the function that computes it.
-        depth: which neighbours that takes: "k" (those of Recall@K), "r" (as many as
-            a query has positives), "all" or "none".
+        depth: which neighbours that takes: "k" (the first K, for each K that is
+            asked for), "1" (the first), "r" (as many as a query has positives), "all"
+            or "none".
         meaning: its definition in a sentence.
         graded: whether it looks at all levels at once.
     """
@@ -39,8 +42,13 @@ METRICS = {
     ),
     "precision@1": Metric(
         precision_at_1,
-        "k",
+        "1",
         "Share of queries whose nearest neighbour is a positive, as Recall@1.",
+    ),
+    "precision": Metric(
+        precision_at_k,
+        "k",
+        "Share of positives among the first K, also of queries with fewer than K.",
     ),
     "r_precision": Metric(
         r_precision,
@@ -94,3 +102,9 @@ METRICS = {
 }
 # Those that look at few neighbours.
 USUAL = ("recall", "precision@1", "r_precision", "map@r")
+
+
+def split_level(name):
+    """Of a result's name: `"level2_map"` to `(2, "map")`, `"map"` to `(0, "map")`."""
+    level, base = re.fullmatch(r"(?:level(\d+)_)?(.+)", name).groups()
+    return int(level or 0), base

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.labels import (
     DISTRACTOR,
@@ -18,11 +19,14 @@ from keras_hierproxy.retrieval.exclusions import (
     find_exclusions,
     warn_of_queries_in_gallery,
 )
-from keras_hierproxy.retrieval.metrics import count_positives, recall_at_k
+from keras_hierproxy.retrieval.metrics import count_positives
 from keras_hierproxy.retrieval.ranking import whole_rankings
-from keras_hierproxy.retrieval.registry import METRICS, USUAL
+from keras_hierproxy.retrieval.registry import METRICS, USUAL, split_level
 from keras_hierproxy.retrieval.search import NeighborSearch
 from keras_hierproxy.retrieval.uncertainty import bootstrap_intervals
+
+# What weighs the same in a mean.
+AVERAGES = ("query", "class")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +38,12 @@ class QueryScores:
             array with a value for each row of the queries, NaN for those that are left
             out and for distractors; of `nmi`, `ami` and the counts a number.
         conventions: dictionary of sentences: how the numbers are computed.
+        labels: int array `(num_queries, levels)`, of the queries.
     """
 
     results: dict
     conventions: dict
+    labels: np.ndarray
 
     @property
     def values(self):
@@ -48,12 +54,30 @@ class QueryScores:
             if isinstance(result, np.ndarray)
         }
 
-    def means(self):
-        """Means over the queries, as `evaluate` returns them."""
-        return {
-            name: _mean(result) if isinstance(result, np.ndarray) else result
-            for name, result in self.results.items()
+    def means(self, average="query"):
+        """Means over the queries, as `evaluate` returns them.
+
+        Args:
+            average: "query", each query weighs the same; or "class", each class does:
+                the mean over the classes of the means over the queries of each (macro
+                average). Classes are those of the metric's level, and of the finest
+                one for metrics over all levels. Queries, or classes, without a score
+                are left out.
+
+        Returns:
+            Dictionary of floats, and of ints: `nmi`, `ami` and the counts are the
+            same under either.
+        """
+        by_class = checks.one_of("average", average, AVERAGES) == "class"
+        return self.results | {
+            name: self._mean_over_classes(values, name) if by_class else _mean(values)
+            for name, values in self.values.items()
         }
+
+    def _mean_over_classes(self, values, name):
+        level, _ = split_level(name)
+        classes, dense = np.unique(self.labels[:, level], return_inverse=True)
+        return _mean(class_means(values, dense, len(classes)))
 
     def intervals(self, confidence=0.95, resamples=1000, seed=0):
         """Bootstrap intervals of the means; see `bootstrap_intervals`.
@@ -104,7 +128,7 @@ def score_queries(
     2
     """
     _check_metrics(metrics)
-    if "recall" not in metrics:
+    if not any(METRICS[name].depth == "k" for name in metrics):
         k = 1
     ks = (k,) if np.ndim(k) == 0 else tuple(k)
     if not ks:
@@ -140,7 +164,7 @@ def score_queries(
         excluded = values.asked & (values.num_positives[:, level] == 0)
         results[f"{prefix}num_excluded"] = int(excluded.sum())
     results |= {name: values[0, name] for name in values.graded}
-    return QueryScores(results, _conventions(search, metrics, values))
+    return QueryScores(results, _conventions(search, metrics, values), query_labels)
 
 
 def positives_of(queries, query_labels, gallery=None, gallery_labels=None, **keys):
@@ -198,8 +222,8 @@ class _Values:
         self.by_level, self.graded = {}, {}
         for name in metrics:
             metric = METRICS[name]
-            if name == "recall":
-                self.by_level |= {f"recall@{k}": partial(recall_at_k, k=k) for k in ks}
+            if metric.depth == "k":
+                self.by_level |= {f"{name}@{k}": partial(metric.score, k=k) for k in ks}
             elif metric.graded:
                 self.graded[name] = metric.score
             elif metric.depth != "none":
@@ -309,6 +333,23 @@ def _conventions(search, metrics, values):
             "and are no queries."
         )
     return conventions | {name: METRICS[name].meaning for name in metrics}
+
+
+def class_means(values, classes, num_classes):
+    """Means of the scores of each class's queries.
+
+    Args:
+        values: float array `(n,)`, NaN for queries that are left out.
+        classes: int array `(n,)`, of the queries, less than `num_classes`.
+        num_classes: int.
+
+    Returns:
+        float64 array `(num_classes,)`, NaN for a class without a score.
+    """
+    known = ~np.isnan(values)
+    counts = np.bincount(classes[known], minlength=num_classes)
+    sums = np.bincount(classes[known], values[known], minlength=num_classes)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _mean(values):

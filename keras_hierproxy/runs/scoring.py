@@ -60,8 +60,18 @@ class Evaluation:
     def _record(self):
         return {
             "intervals": self.intervals,
+            "class_means": {
+                name: mean
+                for name, mean in self.scores.means("class").items()
+                if name in self.scores.values
+            },
             "conventions": self.scores.conventions
-            | {"intervals": "95%, percentile bootstrap of 1,000 resamples of queries."},
+            | {
+                "intervals": "95%, percentile bootstrap of 1,000 resamples of queries.",
+                "class_means": "Means over classes of the means over their queries: "
+                "each class of the metric's level weighs the same, or of the finest "
+                "level for metrics over all levels.",
+            },
             "evaluation": {
                 "data": self.data.name,
                 "num_queries": self.results["num_queries"],
