@@ -99,7 +99,7 @@ def integer_ids(ids, name):
             f"{np.ma.count_masked(ids)} of {ids.size} entries: leave these rows out, "
             "or pass `labels.filled(-1)` for distractors, which match nothing."
         )
-    ids = _as_array(ids, name)
+    ids = as_array(ids, name)
     kind = ids.dtype.kind
     if kind not in "iu":
         advice = (
@@ -185,7 +185,7 @@ def check_keys(keys, num_rows, name):
         ValueError: they are neither, or of another length.
     """
     if not np.ma.isMaskedArray(keys):
-        keys = _as_array(keys, name)
+        keys = as_array(keys, name)
         if keys.dtype == object and all(isinstance(key, str) for key in keys.flat):
             keys = keys.astype(str)
     if keys.dtype.kind not in "iuU" or np.ma.isMaskedArray(keys):
@@ -206,7 +206,8 @@ def is_none(keys):
     return keys == ("" if keys.dtype.kind == "U" else DISTRACTOR)
 
 
-def _as_array(values, name):
+def as_array(values, name):
+    """Arrays, lists, data frames and tensors of any backend as NumPy arrays."""
     if keras.ops.is_tensor(values):
         return keras.ops.convert_to_numpy(values)
     try:

@@ -27,7 +27,7 @@ class Number:
 
     value: float
     interval: tuple | None
-    by_class: float | None
+    by_class: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -361,8 +361,8 @@ def _check_metrics(metrics):
     unknown = [metric for metric in metrics if metric not in METRICS]
     if isinstance(metrics, str) or unknown or not len(metrics):
         raise ValueError(
-            f"metrics must be a list of any of {', '.join(map(repr, METRICS))}. "
-            f"Received: metrics={metrics!r}."
+            f"metrics must be a list of any of {', '.join(map(repr, METRICS))}; the K "
+            f"of 'recall' and 'precision' stand in k. Received: metrics={metrics!r}."
         )
 
 

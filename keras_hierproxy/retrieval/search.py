@@ -11,6 +11,7 @@ import functools
 import numpy as np
 
 from keras_hierproxy.geometry import check_geometry
+from keras_hierproxy.labels import as_array
 from keras_hierproxy.retrieval.exclusions import find_exclusions
 from keras_hierproxy.retrieval.products import FaissProducts, inner_products
 from keras_hierproxy.retrieval.progress import SearchProgress
@@ -350,11 +351,19 @@ def _group_identical(vectors):
 
 
 def _check_embeddings(x, name):
-    x = np.asarray(x)
+    masked = np.ma.is_masked(x)
+    x = as_array(x, name)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(
             f"{name} must be a non-empty array of shape (rows, dimensions). "
             f"Received: an array of shape {x.shape}."
+        )
+    # Casting tells right of bfloat16 too, which is none of NumPy's own kinds.
+    real = np.can_cast(x.dtype, "longdouble") and x.dtype.kind != "m"
+    if masked or not real:
+        raise ValueError(
+            f"{name} must be real numbers, none of them masked. Received: "
+            f"{'a masked' if masked else 'an'} array of dtype {x.dtype}."
         )
     # Extremes propagate NaN and infinity, and take no (rows, dimensions) mask.
     finite = np.isfinite(x.max(axis=1)) & np.isfinite(x.min(axis=1))

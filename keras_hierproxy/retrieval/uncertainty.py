@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from keras_hierproxy import checks
+from keras_hierproxy.labels import as_array
+
 # Draws (resamples x queries) held at a time.
 BLOCK_DRAWS = 1 << 22
 
@@ -24,13 +27,20 @@ def bootstrap_intervals(values, confidence=0.95, resamples=1000, seed=0):
     Returns:
         float64 array `(columns, 2)`, low and high; NaN for a column of NaN.
 
+    Raises:
+        ValueError: values that are no numbers, infinite, without a row or of another
+            shape; a confidence or a number of resamples out of range.
+
     Example:
 
     >>> values = np.array([[1.0], [0.0], [1.0], [1.0]])
     >>> bootstrap_intervals(values).tolist()
     [[0.25, 1.0]]
     """
-    values = np.asarray(values, "float64")
+    confidence = checks.real("confidence", confidence, above=0, below=1)
+    resamples = checks.integer("resamples", resamples, least=1)
+    seed = checks.integer("seed", seed, least=0)
+    values = _check_scores(values, "values")
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
     rng = np.random.default_rng(seed)
@@ -64,13 +74,18 @@ def paired_test(first, second, resamples=9999, seed=0):
     training, nor of other classes.
 
     Args:
-        first, second: float arrays `(n, columns)` of the same queries, NaN in the same
-            places.
+        first, second: float arrays `(n, columns)` of the same queries in the same
+            order, NaN in the same places: of queries that have no score.
         resamples: int. 9,999 can show a p of 0.0001.
         seed: int.
 
     Returns:
         Float64 array `(columns,)` of p, NaN for a column of NaN.
+
+    Raises:
+        ValueError: scores that are no numbers, infinite, without a query, or of
+            different shapes; a query that one of the two has no score of; fewer than
+            one resample.
 
     Example:
 
@@ -78,7 +93,23 @@ def paired_test(first, second, resamples=9999, seed=0):
     >>> paired_test(better, worse).tolist()
     [0.0001]
     """
-    difference = np.subtract(second, first, dtype="float64")
+    resamples = checks.integer("resamples", resamples, least=1)
+    seed = checks.integer("seed", seed, least=0)
+    first, second = _check_scores(first, "first"), _check_scores(second, "second")
+    if first.shape != second.shape:
+        raise ValueError(
+            "first and second must be scores of the same queries, in the same shape. "
+            f"Received: shapes {first.shape} and {second.shape}."
+        )
+    lone = np.flatnonzero((np.isnan(first) != np.isnan(second)).any(axis=1))
+    if len(lone):
+        raise ValueError(
+            "first and second must be NaN in the same places: queries without a "
+            f"score. Received: {len(lone)} of {len(first)} rows where one is NaN and "
+            f"the other is not, the first of them row {lone[0]}. Are they of the same "
+            "queries, in the same order?"
+        )
+    difference = second - first
     known = ~np.isnan(difference)
     difference = np.where(known, difference, 0.0)
     # Equal scores stay equal under either sign.
@@ -93,6 +124,31 @@ def paired_test(first, second, resamples=9999, seed=0):
         hits += (np.abs(signs @ moving) >= seen).sum(axis=0)
     p = (1 + hits) / (1 + resamples)
     return np.where(known.any(axis=0), p, np.nan)
+
+
+def _check_scores(values, name):
+    """Scores as float64 `(n, columns)`: numbers, or NaN where there is none."""
+    values = as_array(values, name)
+    if values.ndim != 2 or not len(values):
+        raise ValueError(
+            f"{name} must have shape (queries, columns), with at least one query. "
+            f"Received: shape {values.shape}."
+            + (" Pass scores[:, None]." if values.ndim == 1 and len(values) else "")
+        )
+    if values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} must be numbers. Received: dtype {values.dtype} of shape "
+            f"{values.shape}."
+        )
+    values = values.astype("float64")
+    infinite = np.flatnonzero(np.isinf(values).any(axis=1))
+    if len(infinite):
+        raise ValueError(
+            f"{name} must be finite, or NaN for queries without a score. Received: "
+            f"infinity in {len(infinite)} of {len(values)} rows, the first of them row "
+            f"{infinite[0]}."
+        )
+    return values
 
 
 def _blocks(resamples, size):

@@ -19,7 +19,9 @@ from keras_hierproxy.retrieval import (
     score_queries,
 )
 
-LEVEL_METRICS = ("recall", "precision@1", "r_precision", "map@r", "map", "mrr")
+LEVEL_METRICS = (
+    "recall", "precision", "precision@1", "r_precision", "map@r", "map", "mrr"
+)  # fmt: skip
 GRADED_METRICS = ("ndcg", "asi", "h_ap")
 
 pytestmark = pytest.mark.host
@@ -64,7 +66,9 @@ def slow_scores(relevance, ks):
     precision = {
         i: sum(relevance[: i + 1]) / (i + 1) for i, hit in enumerate(relevance) if hit
     }
-    return {f"recall@{k}": float(any(relevance[:k])) for k in ks} | {
+    at_k = {f"recall@{k}": float(any(relevance[:k])) for k in ks}
+    at_k |= {f"precision@{k}": sum(relevance[:k]) / k for k in ks}
+    return at_k | {
         "precision@1": float(relevance[0]),
         "r_precision": sum(relevance[:r]) / r,
         "map@r": sum(p for i, p in precision.items() if i < r) / r,
@@ -295,25 +299,30 @@ PEER_NAMES = {
 }
 
 
+@pytest.mark.parametrize("average", ["query", "class"])
 @pytest.mark.parametrize("leave_one_out", [True, False])
 @pytest.mark.parametrize("num_classes", [3, 40, 400])
-def test_pytorch_metric_learning(leave_one_out, num_classes):
+def test_pytorch_metric_learning(leave_one_out, num_classes, average):
     torch = pytest.importorskip("torch")
     calculator = pytest.importorskip(
         "pytorch_metric_learning.utils.accuracy_calculator"
     ).AccuracyCalculator(
-        include=tuple(PEER_NAMES.values()), k=None, device=torch.device("cpu")
+        include=tuple(PEER_NAMES.values()),
+        avg_of_avgs=average == "class",
+        k=None,
+        device=torch.device("cpu"),
     )
     rng = np.random.default_rng(num_classes)
-    labels = rng.integers(0, num_classes, size=600)
+    # Rare classes and frequent ones.
+    labels = (num_classes * rng.uniform(size=600) ** 2).astype(int)
     centers = rng.normal(size=(num_classes, 16))
     points = unit(centers[labels] + rng.normal(size=(600, 16))).astype("float32")
     if leave_one_out:
         theirs = calculator.get_accuracy(points, labels)
-        ours = evaluate(points, labels, metrics=LEVEL_METRICS)
+        ours = evaluate(points, labels, metrics=LEVEL_METRICS, average=average)
     else:
         halves = points[:200], labels[:200], points[200:], labels[200:]
         theirs = calculator.get_accuracy(*halves)
-        ours = evaluate(*halves, metrics=LEVEL_METRICS)
+        ours = evaluate(*halves, metrics=LEVEL_METRICS, average=average)
     for our_name, their_name in PEER_NAMES.items():
         assert ours[our_name] == pytest.approx(theirs[their_name], abs=1e-6)

@@ -5,6 +5,7 @@ from keras_hierproxy.retrieval import (
     count_positives,
     map_at_r,
     precision_at_1,
+    precision_at_k,
     r_precision,
     recall_at_k,
 )
@@ -22,6 +23,8 @@ POSITIVES = np.array([3, 1, 0])
         (lambda *a: recall_at_k(*a, k=1), [1, 0]),
         (lambda *a: recall_at_k(*a, k=2), [1, 1]),
         (precision_at_1, [1, 0]),
+        (lambda *a: precision_at_k(*a, k=1), [1, 0]),
+        (lambda *a: precision_at_k(*a, k=5), [3 / 5, 1 / 5]),
         (r_precision, [2 / 3, 0]),
         (map_at_r, [(1 + 2 / 3) / 3, 0]),
     ],
@@ -39,8 +42,9 @@ def test_only_the_needed_depth_is_asked_for():
     for metric in (r_precision, map_at_r):
         with pytest.raises(ValueError, match="3 neighbours deep"):
             metric(RELEVANCE[:, :2], POSITIVES)
-    with pytest.raises(ValueError, match="6 neighbours deep"):
-        recall_at_k(RELEVANCE, POSITIVES, 6)
+    for metric in (recall_at_k, precision_at_k):
+        with pytest.raises(ValueError, match="6 neighbours deep"):
+            metric(RELEVANCE, POSITIVES, 6)
 
 
 def test_no_query_has_a_positive():
