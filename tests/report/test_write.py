@@ -28,11 +28,13 @@ def test_numbers_have_intervals(page, scores):
     header, rows = page.table(None)
     assert header == ["Metric", "item", "place"]
     means, intervals = scores.means(), scores.intervals()
+    by_class = scores.means("class")
     cells = {title: values for title, *values in rows}
     for title, name in (("Recall@4", "recall@4"), ("MAP@R", "map@r")):
         for cell, key in zip(cells[title], (name, f"level1_{name}"), strict=True):
             low, high = intervals[key]
-            assert cell == f"{means[key]:.3f} {low:.3f} – {high:.3f}"
+            number = f"{means[key]:.3f} {low:.3f} – {high:.3f}"
+            assert cell == f"{number} {by_class[key]:.3f} by class"
     assert cells["Counted"] == ["54", "54"] and cells["Left out"] == ["1", "1"]
     assert all(text in page.text for text in scores.conventions.values())
 
