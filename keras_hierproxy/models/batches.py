@@ -10,6 +10,9 @@ import numpy as np
 from keras_hierproxy.labels import DISTRACTOR, integer_ids
 from keras_hierproxy.ops import num_data_shards
 
+# Losses read ids as int32.
+_MOST_IDS = 2**31
+
 
 def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
     """Data as Keras takes it, each batch prepared.
@@ -121,7 +124,7 @@ def unchecked(labels):
 
 
 def check_labels(labels, num_classes):
-    """Returns labels as an array, or raises a `ValueError`.
+    """Returns labels as an int32 array, or raises a `ValueError`.
 
     Args:
         labels: class ids `(n,)` or `(n, 1)`.
@@ -139,8 +142,8 @@ def check_labels(labels, num_classes):
     if not labels.size:
         return labels
     least, most = labels.min(), labels.max()
-    if least < 0 or (num_classes is not None and most >= num_classes):
-        allowed = "of 0 or more"
+    if least < 0 or most >= (num_classes or _MOST_IDS):
+        allowed = f"from 0 to {_MOST_IDS - 1}"
         if num_classes is not None:
             allowed = (
                 f"from 0 to {num_classes - 1}, one for each of the {num_classes} "
@@ -158,7 +161,8 @@ def check_labels(labels, num_classes):
             f"Labels must be class ids {allowed}. Received labels from {least} to "
             f"{most}. {advice}"
         )
-    return labels
+    # What losses compute with; backends do not take every kind of integer.
+    return labels.astype("int32", copy=False)
 
 
 class ArrayBatches(keras.utils.PyDataset):
