@@ -246,7 +246,6 @@ class Run:
             metrics[MONITOR] = recall[selected - 1]
         if self.recipe is not None and self.recipe.reported is not None:
             metrics["reported"] = _beside(self.recipe.reported, evaluation.results)
-        metrics = evaluation.write(self.folder, metrics, self._facts(metrics))
         if recall is not None:
             pictures.plot_recall(
                 history, self.folder / "recall.png", self.data.validation.level_names
@@ -257,7 +256,8 @@ class Run:
             self.folder / "neighbors.png",
             geometry=self.embedder.geometry,
         )
-        return metrics
+        # Last of all: a run that has metrics.json is whole.
+        return evaluation.write(self.folder, metrics, self._facts(metrics))
 
     def _facts(self, metrics):
         """What the report begins with."""

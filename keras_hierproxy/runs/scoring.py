@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import json
 import math
-import pathlib
 
 import numpy as np
 
@@ -92,19 +91,18 @@ class Evaluation:
         Returns:
             What `metrics.json` holds.
         """
-        folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_queries(folder / "queries.csv", self.data, self.scores)
-        if self.has_images:
-            report.write_report(
-                folder / "report.html",
-                self.shown,
-                self.points,
-                self.scores,
-                geometry=self.geometry,
-                facts=facts,
-            )
-        return write_record(folder / "metrics.json", metrics | self._record())
+        with files.replacing_folder(folder, last="metrics.json") as unfinished:
+            write_queries(unfinished / "queries.csv", self.data, self.scores)
+            if self.has_images:
+                report.write_report(
+                    unfinished / "report.html",
+                    self.shown,
+                    self.points,
+                    self.scores,
+                    geometry=self.geometry,
+                    facts=facts,
+                )
+            return write_record(unfinished / "metrics.json", metrics | self._record())
 
 
 def score(
