@@ -76,8 +76,9 @@ class QueryScores:
 
     def _mean_over_classes(self, values, name):
         level, _ = split_level(name)
-        classes, dense = np.unique(self.labels[:, level], return_inverse=True)
-        return _mean(class_means(values, dense, len(classes)))
+        known = self.labels[:, level] != DISTRACTOR
+        classes, dense = np.unique(self.labels[known, level], return_inverse=True)
+        return _mean(class_means(values[known], dense, len(classes)))
 
     def intervals(self, confidence=0.95, resamples=1000, seed=0):
         """Bootstrap intervals of the means; see `bootstrap_intervals`.

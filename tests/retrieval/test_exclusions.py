@@ -230,6 +230,16 @@ def test_clusters_are_of_rows_with_a_class():
 
 
 @pytest.mark.host
+def test_an_unknown_class_is_none_to_average_over():
+    labels = [[0, 0], [0, 0], [-1, 0], [-1, 0], [-1, -1]]
+    points = [[1, 0], [0, 1], [1, 0.1], [0.1, 1], [1, 1]]
+    scores = score_queries(points, labels, k=1, metrics=["recall", "ndcg"])
+    values = scores.values["ndcg"]
+    assert np.isnan(values[4]) and np.isfinite(values[:4]).all()
+    assert scores.means("class")["ndcg"] == values[:2].mean() != values[:4].mean()
+
+
+@pytest.mark.host
 def test_a_part_of_the_gallery_asks_all_of_it():
     points, labels, _ = blocks_of_rows(100)
     ids = np.array([f"{i}.jpg" for i in range(100)])
