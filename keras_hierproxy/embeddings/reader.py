@@ -199,7 +199,7 @@ def _map_points(path, description):
     dtype = np.dtype(description["dtype"])
     try:
         points = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, RecursionError) as error:
+    except Exception as error:  # whatever NumPy makes of its header
         raise ValueError(f"{path} is no array: {error}. Embed anew.") from error
     if (
         points.shape != shape

@@ -224,6 +224,12 @@ class EmbeddingWriter:
         if (self.folder / PROGRESS).exists():
             progress = read_progress(self.folder / PROGRESS)
             self._check_same(progress["identity"])
+            done, images = progress["position"], len(self._data.images)
+            if done > images:
+                raise ValueError(
+                    f"{self.folder / PROGRESS} is damaged: position is {done:,}, of "
+                    f"{images:,} images. Remove the folder, and embed anew."
+                )
             self._progress = progress
 
     def _open(self, name):

@@ -99,9 +99,11 @@ class Settings:
         """The recipe with the epochs of this run, or None where options say it all."""
         if self.recipe is None:
             return None
-        training = {**self.recipe["training"], "epochs": self.epochs}
-        origin = f"The recipe {self.recipe['name']}"
-        return recipes.from_dict({**self.recipe, "training": training}, origin)
+        recipe = dict(self.recipe)
+        # Else the recipe is damaged, which is told below.
+        if isinstance(recipe.get("training"), dict):
+            recipe["training"] = {**recipe["training"], "epochs": self.epochs}
+        return recipes.from_dict(recipe, f"The recipe {recipe.get('name')}")
 
 
 def _loss_of(recipe):
