@@ -14,6 +14,9 @@ from keras_hierproxy.datasets import RetrievalDataset
 from tests.hostile.cases import right
 from tests.small_run import begin, settings
 
+# Names never come near the backend.
+pytestmark = pytest.mark.host
+
 FORMULAS = [b"=", b"+", b"-", b"@", b"\r", b"\n"]
 NAMES = [
     b"plain",

@@ -95,7 +95,7 @@ def test_a_full_disk_in_the_first_backup(tmp_path):
             break
         resumed, _ = train(folder, epochs=2)
         assert_same(state(resumed, folder), expected)
-        written += 2
+        written += 4
     assert written > 6
 
 
