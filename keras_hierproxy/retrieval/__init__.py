@@ -4,6 +4,7 @@ search.py, ranking.py    nearest neighbours, and whole rankings
 metrics.py, graded.py    metrics of one level, and over all levels
 clusters.py              metrics of clusters
 scores.py, evaluate.py   all of them, per query and as means
+verification.py          pairs: ROC AUC, EER, FNMR at an FMR
 uncertainty.py           intervals, and the test of a difference
 """
 
@@ -22,6 +23,7 @@ from keras_hierproxy.retrieval.metrics import (
 )
 from keras_hierproxy.retrieval.scores import QueryScores, score_queries
 from keras_hierproxy.retrieval.uncertainty import bootstrap_intervals, paired_test
+from keras_hierproxy.retrieval.verification import verification
 
 __all__ = [
     "QueryScores",
@@ -41,4 +43,5 @@ __all__ = [
     "recall_at_k",
     "reciprocal_rank",
     "score_queries",
+    "verification",
 ]

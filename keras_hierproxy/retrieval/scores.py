@@ -146,7 +146,7 @@ def score_queries(
     )
     for each in ks:
         search.check_k(each)
-    query_labels, gallery_labels = _check_label_pair(
+    query_labels, gallery_labels = check_label_pair(
         search, query_labels, gallery_labels
     )
     if search.exclusions is None and not search.leave_one_out:
@@ -367,7 +367,9 @@ def _check_metrics(metrics):
         )
 
 
-def _check_label_pair(search, query_labels, gallery_labels):
+def check_label_pair(search, query_labels, gallery_labels):
+    """Labels of the queries and of the gallery of a `NeighborSearch`, int64
+    `(n, levels)` and `(m, levels)`; raises what `evaluate` does."""
     query_labels = check_rows(query_labels, len(search.queries), "query_labels")
     name, labels = "query_labels", query_labels
     if search.leave_one_out:

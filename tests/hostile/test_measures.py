@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.retrieval import (
     bootstrap_intervals,
     evaluate,
@@ -11,6 +12,7 @@ from keras_hierproxy.retrieval import (
     precision_at_k,
     recall_at_k,
     score_queries,
+    verification,
 )
 from tests.hostile.cases import refused, right
 
@@ -30,6 +32,10 @@ def of(points, **options):
 
 def scaled(scale):
     return lambda: of(POINTS * scale)
+
+
+def verified_at(scale):
+    return lambda: verified(POINTS * scale)
 
 
 def masked(x):
@@ -72,7 +78,7 @@ SCALES = [
     refused("masked gallery", lambda: knn(POINTS, masked(POINTS), k=1), "gallery.*mas"),
     refused("ragged", lambda: of([[1.0], [1.0, 2.0]]), "as many entries in each row"),
     refused("NaN", lambda: of(with_nan(POINTS, 3)), "finite.*row 3"),
-    refused("float16 overflow", lambda: of((POINTS * 1e5).astype("f2")), "finite"),
+    refused("float16, infinite", lambda: of(np.full((40, 4), inf, "f2")), "finite"),
     refused("None", lambda: of(None), "queries"),
 ]
 
@@ -173,6 +179,85 @@ TESTS = [
 ]
 
 
+def verified(points=POINTS, labels=LABELS, fmr=0.1, **options):
+    return verification(points, labels, fmr=fmr, **options)
+
+
+VERIFIED = verified()
+PAIRS = [
+    *(
+        right(f"pairs, float64 x {scale}", verified_at(scale), VERIFIED)
+        for scale in (1e-307, 1e-200, 1e200, 1e307)
+    ),
+    right(
+        "told apart",
+        lambda: verified(np.eye(8)[LABELS])["roc_auc"],
+        1.0,
+    ),
+    right(
+        "collapsed",
+        lambda: [verified(np.ones((40, 3)))[name] for name in ("roc_auc", "eer")],
+        [0.5, 0.5],
+    ),
+    right(
+        "distractors are impostors alone",
+        lambda: verified(np.eye(4), [0, 0, -1, -1], fmr=0.5)["num_impostor"],
+        4,
+    ),
+    right(
+        "queries that are distractors are none",
+        lambda: verified(
+            np.eye(3), [0, 1, -1], gallery=np.ones((2, 3)), gallery_labels=[0, -1]
+        )["num_impostor"],
+        3,
+    ),
+    right(
+        "groups are left out",
+        lambda: verified(np.eye(4), [0, 0, 0, 1], fmr=0.5, groups=[0, 0, 1, 2])[
+            "num_genuine"
+        ],
+        2,
+    ),
+    right("FMR twice", lambda: verified(fmr=(0.1, 0.1)), VERIFIED),
+    right("num_pairs beyond", lambda: verified(num_pairs=10**9), VERIFIED),
+    right("FMR of one impostor", lambda: verified(fmr=1 / 700), lambda r: r["eer"] > 0),
+    refused("one-hot", lambda: verified(labels=np.eye(8, dtype=int)[LABELS]), "hot"),
+    refused("float labels", lambda: verified(labels=LABELS * 1.0), "integer class ids"),
+    refused("fewer labels", lambda: verified(labels=LABELS[:9]), "one row each"),
+    refused("one class", lambda: verified(labels=LABELS * 0), "no impostor pair"),
+    refused("all alone", lambda: verified(labels=np.arange(40)), "no genuine pair"),
+    refused("no class", lambda: verified(labels=LABELS * 0 - 1), "hold no class"),
+    refused("one row", lambda: verified(POINTS[:1], [0]), "no genuine pair"),
+    refused(
+        "one super-class",
+        lambda: verified(labels=np.stack([LABELS, LABELS * 0], axis=1)),
+        "no impostor pair on level 1",
+    ),
+    refused("one group", lambda: verified(groups=LABELS * 0), "no genuine pair"),
+    refused("a group a class", lambda: verified(groups=LABELS), "no genuine pair"),
+    refused(
+        "a group a class, drawn",
+        lambda: verified(groups=LABELS, num_pairs=5),
+        "no genuine pair.*larger num_pairs",
+    ),
+    refused("NaN", lambda: verified(with_nan(POINTS, 3)), "finite.*row 3"),
+    refused("complex", lambda: verified(POINTS * 1j), "real numbers"),
+    refused("gallery alone", lambda: verified(gallery=POINTS), "gallery_labels"),
+    refused("outside", lambda: verified(9 * POINTS, geometry=PoincareBall()), "inside"),
+    refused("FMR 0", lambda: verified(fmr=0), "fmr.*above 0"),
+    refused("FMR 1", lambda: verified(fmr=1), "fmr.*below 1"),
+    refused("FMR 1%", lambda: verified(fmr="1%"), "fmr.*1%"),
+    refused("FMR NaN", lambda: verified(fmr=(0.1, nan)), "fmr.*nan"),
+    refused("FMR True", lambda: verified(fmr=True), "fmr.*True"),
+    refused("FMR None", lambda: verified(fmr=None), "fmr.*None"),
+    refused("0 pairs", lambda: verified(num_pairs=0), "num_pairs.*0"),
+    refused("1.5 pairs", lambda: verified(num_pairs=1.5), "num_pairs.*1.5"),
+    refused("True pairs", lambda: verified(num_pairs=True), "num_pairs.*True"),
+    refused("seed=-1", lambda: verified(seed=-1), "seed.*-1"),
+    refused("seed=0.5", lambda: verified(seed=0.5), "seed.*0.5"),
+]
+
+
 @pytest.mark.parametrize("case", SCALES, ids=str)
 def test_scales(case, judge):
     judge("scales", case)
@@ -181,6 +266,11 @@ def test_scales(case, judge):
 @pytest.mark.parametrize("case", METRICS, ids=str)
 def test_metrics(case, judge):
     judge("metrics", case)
+
+
+@pytest.mark.parametrize("case", PAIRS, ids=str)
+def test_verification(case, judge):
+    judge("verification", case)
 
 
 @pytest.mark.parametrize("case", TESTS, ids=str)
