@@ -50,24 +50,18 @@ def real(name, value, least=None, most=None, above=None, below=None):
     0.1
     """
     bounds = {"above": above, "least": least, "below": below, "most": most}
-    number = isinstance(value, Real | np.number) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not _within(value, **bounds):
+    # NumPy's floats are registered as `Real`; a bool is one, too, by Python's ancestry.
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not _finite(value) or not _within(value, **bounds):
         _refuse(name, value, "a finite number", **bounds)
     return float(value)
 
 
-def one_of(name, value, choices):
-    """A value that is one of a few.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    choices = tuple(choices)
-    # By equality and kind: True is no 1, and an array has no single answer.
-    if not any(type(value) is type(each) and value == each for each in choices):
-        allowed = ", ".join(map(repr, choices))
-        raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}.")
-    return value
+def _finite(value):
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that is larger than any float
+        return False
 
 
 def _within(value, least=None, most=None, above=None, below=None):
@@ -80,6 +74,10 @@ def _within(value, least=None, most=None, above=None, below=None):
 
 
 def _refuse(name, value, kind, least=None, most=None, above=None, below=None):
+    if (kind, least, most) == ("an integer", 1, None):
+        kind, least = "a positive int", None
+    if (kind, above, below, most) == ("a finite number", 0, None, None):
+        kind, above = "a positive number", None
     words = {
         "of at least": least,
         "above": above,

@@ -6,12 +6,11 @@ A geometry turns raw vectors into points (`project`), measures them
 evaluated.
 """
 
-from numbers import Real
-
 import keras
 import numpy as np
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.ops import (
     clip_to_radius,
     exponential_map,
@@ -137,9 +136,9 @@ class PoincareBall:
     """
 
     def __init__(self, curvature=0.1, clip_radius=2.3, riemannian=True):
-        self.curvature = _positive("curvature", curvature)
+        self.curvature = checks.real("curvature", curvature, above=0)
         if clip_radius is not None:
-            clip_radius = _positive("clip_radius", clip_radius)
+            clip_radius = checks.real("clip_radius", clip_radius, above=0)
         self.clip_radius = clip_radius
         self.riemannian = bool(riemannian)
 
@@ -316,9 +315,3 @@ def check_geometry(geometry):
             f"`khp.geometry.PoincareBall()`. Received: {geometry!r}."
         )
     return geometry
-
-
-def _positive(name, value):
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < np.inf:
-        raise ValueError(f"`{name}` must be a positive number. Received: {value!r}.")
-    return float(value)

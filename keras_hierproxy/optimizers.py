@@ -7,6 +7,8 @@ import re
 import keras
 import numpy as np
 
+from keras_hierproxy import checks
+
 # Rates of `grouped` where nothing is pretrained: latent proxies as fast as others.
 FROM_SCRATCH = {"backbone": 1e-3, "head": 1e-3, "latent": 1e-2}
 
@@ -22,6 +24,7 @@ def grouped(
     schedule=None,
     warmup_steps=0,
     epsilon=1e-7,
+    gradient_accumulation_steps=None,
 ):
     """AdamW with a learning rate for each group of a model's variables.
 
@@ -50,13 +53,17 @@ def grouped(
             while the rest catches up. (Its batch statistics still move.)
         epsilon: float, what Adam adds to the root of the second moment; 1e-7 as in
             Keras. In half precision HIER's authors take 1e-4.
+        gradient_accumulation_steps: int, 2 or more: over how many batches gradients are
+            averaged before a step, for more samples than memory holds. Losses still
+            see a batch at a time: pairs and triplets are those within one. None, the
+            default, takes a step a batch. Schedules and `warmup_steps` count batches.
 
     Returns:
         A `keras.optimizers.MultiOptimizer`.
 
     Raises:
-        ValueError: if the model is not built, or if variables of two groups share
-            a path.
+        ValueError: if the model is not built, if variables of two groups share
+            a path, or for rates and counts that are no such numbers.
 
     Example:
 
@@ -64,6 +71,21 @@ def grouped(
     >>> model.compile(optimizer, loss=khp.losses.ProxyAnchorLoss())
     """
     rates = {"backbone": backbone, "head": head, "proxies": proxies, "latent": latent}
+    rates = {group: checks.real(group, rate, least=0) for group, rate in rates.items()}
+    checks.integer("warmup_steps", warmup_steps, least=0)
+    checks.real("epsilon", epsilon, above=0)
+    for name, value in (("weight_decay", weight_decay), ("clipvalue", clipvalue)):
+        if value is not None:
+            checks.real(name, value, least=0)
+    if gradient_accumulation_steps is not None:
+        name = "gradient_accumulation_steps"
+        checks.integer(name, gradient_accumulation_steps, least=2)
+    if not (schedule is None or callable(schedule)):
+        raise ValueError(
+            "`schedule` must be a `keras.optimizers.schedules.LearningRateSchedule` of "
+            "factors, such as `CosineDecay(1.0, decay_steps=1000)`, or None. Received: "
+            f"{schedule!r}."
+        )
     frozen_steps = {"backbone": warmup_steps}
     # Not named after their groups: a `LayoutMap` for ".*proxies.*" would shard their
     # step counts.
@@ -73,6 +95,7 @@ def grouped(
             weight_decay=weight_decay,
             clipvalue=clipvalue,
             epsilon=epsilon,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         for group, rate in rates.items()
     }
@@ -87,22 +110,45 @@ def grouped(
     )
 
 
-def load_whatever_the_padding(optimizer):
-    """Lets an optimizer load a state saved on another number of devices.
+def save_once_load_padded(optimizer):
+    """Lets an optimizer save its state once, and load one of another padding.
 
-    Proxies are padded with rows of zeros until the devices divide them, and so
-    are the optimizer's moments, which stay zero there.
+    An optimizer made of others counts their variables as its own, and Keras would save
+    them with it and with them. And proxies are padded with rows of zeros until the
+    devices divide them, and so are the optimizer's moments, which stay zero there.
 
     Args:
         optimizer: a Keras optimizer, or one made of others.
     """
+    for part in _parts(optimizer):
+        save_once_load_padded(part)
+    optimizer.save_own_variables = functools.partial(_save_own, optimizer)
+    optimizer.load_own_variables = functools.partial(_load_own, optimizer)
+
+
+def _parts(optimizer):
     inner = getattr(optimizer, "inner_optimizer", None)
-    for part in [inner] if inner else getattr(optimizer, "optimizers", []):
-        load_whatever_the_padding(part)
-    optimizer.load_own_variables = functools.partial(_load_padded, optimizer)
+    return [inner] if inner else getattr(optimizer, "optimizers", [])
 
 
-def _load_padded(optimizer, store):
+def _own_variables(optimizer):
+    of_parts = {id(v) for part in _parts(optimizer) for v in part.variables}
+    return [v for v in optimizer.variables if id(v) not in of_parts]
+
+
+def _save_own(optimizer, store):
+    for i, variable in enumerate(_own_variables(optimizer)):
+        store[str(i)] = keras.ops.convert_to_numpy(variable)
+
+
+def _load_own(optimizer, store):
+    own = _own_variables(optimizer)
+    if len(store.keys()) == len(own):
+        for i, variable in enumerate(own):
+            variable.assign(_with_rows_of(variable, store[str(i)]))
+        return
+    # Saved when all of the parts' variables were saved here, too; or of other layers,
+    # of which Keras warns.
     variables = {str(i): v for i, v in enumerate(optimizer.variables)}
     if set(store.keys()) == set(variables):
         store = {key: _with_rows_of(v, store[key]) for key, v in variables.items()}

@@ -1,10 +1,9 @@
 """Soft Orthogonal Proxies: proxies of different classes at right angles."""
 
-from numbers import Real
-
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.ops import l2_normalize
 
 
@@ -42,11 +41,7 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
     """
 
     def __init__(self, strength, per_proxy=False):
-        if isinstance(strength, bool) or not isinstance(strength, Real):
-            raise ValueError(f"`strength` must be a number. Received: {strength!r}.")
-        if strength < 0:
-            raise ValueError(f"`strength` must not be negative. Received: {strength}.")
-        self.strength = float(strength)
+        self.strength = checks.real("strength", strength, least=0)
         self.per_proxy = per_proxy
 
     def __call__(self, proxies):

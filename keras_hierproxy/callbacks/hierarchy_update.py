@@ -4,6 +4,7 @@ import warnings
 
 import keras
 
+from keras_hierproxy import checks
 from keras_hierproxy.layers import HierProxies
 
 
@@ -33,14 +34,9 @@ class HierarchyUpdate(keras.callbacks.Callback):
 
     def __init__(self, warmup_epochs=2, every=2, seed=0):
         super().__init__()
-        if warmup_epochs < 0 or every < 1:
-            raise ValueError(
-                "`warmup_epochs` must be at least 0 and `every` at least 1. Received: "
-                f"warmup_epochs={warmup_epochs}, every={every}."
-            )
-        self.warmup_epochs = warmup_epochs
-        self.every = every
-        self.seed = seed
+        self.warmup_epochs = checks.integer("warmup_epochs", warmup_epochs, least=0)
+        self.every = checks.integer("every", every, least=1)
+        self.seed = checks.integer("seed", seed, least=0)
 
     def on_train_begin(self, logs=None):
         layers = learned_hierarchies(self.model)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.labels import DISTRACTOR, check_labels
 from keras_hierproxy.layers.project import geometry_of
 from keras_hierproxy.retrieval import evaluate
@@ -59,14 +60,12 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         batch_size=128,
     ):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1. Received: every={every}.")
         self.inputs, self._arguments = _inputs_and_arguments(data)
         self.k = (k,) if isinstance(k, int) else tuple(k)
         self.metrics = metrics
         self.prefix = prefix
-        self.every = every
-        self.batch_size = batch_size
+        self.every = checks.integer("every", every, least=1)
+        self.batch_size = checks.integer("batch_size", batch_size, least=1)
         self.names = self._checked_names()
         self.last = None
 

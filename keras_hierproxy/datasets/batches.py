@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.hosts import check_host, share
 from keras_hierproxy.datasets.images import ImageFiles
 from keras_hierproxy.datasets.prefetch import Prefetcher
@@ -114,12 +115,12 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.images = images
         self.labels = np.asarray(labels, "int32")
-        self.batch_size = _check_int("batch_size", batch_size, least=1)
-        self.images_per_class = _check_int("images_per_class", images_per_class, 1)
-        self.super_classes = _check_int("super_classes", super_classes, least=1)
+        self.batch_size = checks.integer("batch_size", batch_size, least=1)
+        self.images_per_class = checks.integer("images_per_class", images_per_class, 1)
+        self.super_classes = checks.integer("super_classes", super_classes, least=1)
         self.super_labels = super_labels
-        self.seed = _check_int("seed", seed, least=0)
-        self.threads = _check_int("workers", workers, least=0)
+        self.seed = checks.integer("seed", seed, least=0)
+        self.threads = checks.integer("workers", workers, least=0)
         self.augment = _check_augment(augment)
         self.shuffle = shuffle
         self.drop_remainder = drop_remainder
@@ -248,11 +249,3 @@ def _check_augment(augment):
                 f"RandomAffine(), or a list of such. Received: {one!r}"
             )
     return augments
-
-
-def _check_int(argument, value, least):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{argument} must be an integer. Received: {value!r}")
-    if value < least:
-        raise ValueError(f"{argument} must be at least {least}. Received: {value}")
-    return int(value)

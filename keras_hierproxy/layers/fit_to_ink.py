@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
+
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
 class FitToInk(keras.layers.Layer):
@@ -41,19 +43,9 @@ class FitToInk(keras.layers.Layer):
     def __init__(self, image_size=32, margin=0.08, threshold=0.3, **kwargs):
         # In float32, whatever the model's precision: pixels are counted.
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if not isinstance(image_size, int) or image_size < 1:
-            raise ValueError(
-                "`image_size` must be a positive integer. Received: "
-                f"image_size={image_size!r}."
-            )
-        if not (0 <= margin < 0.5 and 0 < threshold < 1):
-            raise ValueError(
-                "`margin` must lie in [0, 0.5) and `threshold` in (0, 1). Received: "
-                f"margin={margin}, threshold={threshold}."
-            )
-        self.image_size = image_size
-        self.margin = margin
-        self.threshold = threshold
+        self.image_size = checks.integer("image_size", image_size, least=1)
+        self.margin = checks.real("margin", margin, least=0, below=0.5)
+        self.threshold = checks.real("threshold", threshold, above=0, below=1)
 
     def call(self, images):
         if len(images.shape) != 4:

@@ -4,13 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.layers.clustering import (
     cluster_centroids,
     cluster_directions,
     match_clusters,
     unit_rows,
 )
-from keras_hierproxy.layers.proxies import Proxies, _positive_int, _without_padding
+from keras_hierproxy.layers.proxies import Proxies, _without_padding
 from keras_hierproxy.trees import Tree, pruned
 
 
@@ -295,7 +296,7 @@ def _check_level_sizes(level_sizes, num_classes):
             "`level_sizes` must be 'auto' or a tuple with one size for each coarse "
             f"level, such as (50,). Received: level_sizes={level_sizes!r}."
         )
-    sizes = tuple(_positive_int("level_sizes", size) for size in level_sizes)
+    sizes = tuple(checks.integer("level_sizes", size, least=1) for size in level_sizes)
     for finer, coarser in zip((num_classes, *sizes), sizes, strict=False):
         if coarser > finer:
             raise ValueError(

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.geometry import PoincareBall, check_geometry
-from keras_hierproxy.layers.proxies import _positive_int
 from keras_hierproxy.retrieval import knn
 from keras_hierproxy.trees import Tree, pruned
 
@@ -53,7 +53,7 @@ class LatentHierarchy(keras.layers.Layer):
     def __init__(self, num_proxies=512, geometry=None, seed=None, name=None, **kwargs):
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
-        self.num_proxies = _positive_int("num_proxies", num_proxies)
+        self.num_proxies = checks.integer("num_proxies", num_proxies, least=1)
         self.geometry = check_geometry(geometry or PoincareBall())
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
+
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
 class GeneralizedMeanPooling2D(keras.layers.Layer):
@@ -34,10 +36,8 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
         self, exponent=3.0, epsilon=1e-6, data_format=None, name=None, **kwargs
     ):
         super().__init__(name=name, **kwargs)
-        if exponent <= 0:
-            raise ValueError(f"`exponent` must be positive. Received: {exponent}.")
-        self.exponent = exponent
-        self.epsilon = epsilon
+        self.exponent = checks.real("exponent", exponent, above=0)
+        self.epsilon = checks.real("epsilon", epsilon, above=0)
         self.data_format = data_format or keras.config.image_data_format()
 
     def build(self, input_shape):

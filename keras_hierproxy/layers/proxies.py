@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hierproxy import checks
+
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
 class Proxies(keras.layers.Layer):
@@ -55,8 +57,10 @@ class Proxies(keras.layers.Layer):
     ):
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
-        self.num_classes = _positive_int("num_classes", num_classes)
-        self.centers_per_class = _positive_int("centers_per_class", centers_per_class)
+        self.num_classes = checks.integer("num_classes", num_classes, least=1)
+        self.centers_per_class = checks.integer(
+            "centers_per_class", centers_per_class, least=1
+        )
         self.initializer = keras.initializers.get(initializer)
         self.regularizer = keras.regularizers.get(regularizer)
 
@@ -144,12 +148,6 @@ class _Padded(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None):
         rows = self.initializer((shape[0] - self.padding, *shape[1:]), dtype=dtype)
         return ops.pad(rows, ((0, self.padding), (0, 0)))
-
-
-def _positive_int(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"`{name}` must be a positive int. Received: {value!r}.")
-    return int(value)
 
 
 def _shards():

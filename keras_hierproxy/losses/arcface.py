@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import (
     at_own,
@@ -50,8 +51,8 @@ class ArcFaceLoss(ProxyLoss):
 
     def __init__(self, margin=28.6, scale=64.0, proxies=None, name="arcface_loss"):
         super().__init__(proxies, name)
-        self.margin = margin
-        self.scale = scale
+        self.margin = checks.real("margin", margin, least=0, below=180)
+        self.scale = checks.real("scale", scale, above=0)
 
     def value(self, labels, embeddings, weights, proxies):
         cosines = self.cosines(embeddings, proxies)

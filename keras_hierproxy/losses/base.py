@@ -6,11 +6,11 @@ trained, and would be lost on save.
 """
 
 import copy
-from numbers import Real
 
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.layers.proxies import Proxies
 from keras_hierproxy.ops import between_replicas, gather_replicas, num_replicas
 
@@ -43,7 +43,18 @@ class EmbeddingLoss(keras.losses.Loss):
         labels = _as_labels(y_true, embeddings)
         weights = _as_weights(sample_weight, labels)
         labels, embeddings, weights = gather_replicas(labels, embeddings, weights)
-        return self.call(labels, embeddings, weights) / num_replicas()
+        batch = _never_empty(labels, embeddings, weights)
+        return self.safe_call(*batch) / num_replicas()
+
+    def safe_call(self, labels, embeddings, weights):
+        """`call`, and NaN with gradients of NaN where an embedding is not finite.
+
+        Comparisons are false of NaN, and hide it behind the value of a safe case: the
+        loss would go on looking plausible while nothing is learned.
+        """
+        finite = ops.all(ops.isfinite(embeddings))
+        value = self.call(labels, embeddings, weights)
+        return value * ops.where(finite, 1.0, float("nan"))
 
     def call(self, labels, embeddings, weights):
         """The loss of one whole batch.
@@ -220,7 +231,7 @@ class SumLoss(EmbeddingLoss):
         self.trackers = []
 
     def call(self, labels, embeddings, weights):
-        values = [term.call(labels, embeddings, weights) for term in self.terms]
+        values = [term.safe_call(labels, embeddings, weights) for term in self.terms]
         for tracker, value in zip(self.trackers, values, strict=False):
             tracker.update_state(value, sample_weight=ops.shape(embeddings)[0])
         return sum(w * value for w, value in zip(self.weights, values, strict=True))
@@ -247,10 +258,12 @@ def _check_term(term, weight):
             "Only losses of keras_hierproxy add up to one loss; they see the whole "
             f"batch, others see a sample at a time. Received: {term!r}."
         )
-    if isinstance(weight, bool) or not isinstance(weight, Real):
+    try:
+        checks.real("weight", weight, least=0)
+    except ValueError as error:
         raise ValueError(
-            f"A loss is scaled by a number. Received: {weight!r} for {term.name}."
-        )
+            f"A loss is scaled by a number: {error} It is that of {term.name}."
+        ) from None
 
 
 def _as_embeddings(y_pred):
@@ -283,6 +296,22 @@ def _as_labels(y_true, embeddings):
             f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings."
         )
     return ops.cast(labels, "int32")
+
+
+def _never_empty(labels, embeddings, weights):
+    """A batch of no sample as one of a sample of weight 0, which is as good as absent.
+
+    Reductions over nothing differ by loss and backend, from NaN to a crash.
+    """
+    size = embeddings.shape[0]
+    if size is not None and size > 0:
+        return labels, embeddings, weights
+    missing = ops.maximum(1 - ops.shape(embeddings)[0], 0)
+    return (
+        ops.concatenate([labels, ops.zeros((missing,), "int32")]),
+        ops.concatenate([embeddings, ops.zeros((missing, embeddings.shape[1]))]),
+        ops.concatenate([weights, ops.zeros((missing,))]),
+    )
 
 
 def _as_weights(sample_weight, labels):

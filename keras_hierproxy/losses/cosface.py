@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import at_own, cosine_similarity, cross_entropy, weighted_mean
 
@@ -35,8 +36,8 @@ class CosFaceLoss(ProxyLoss):
 
     def __init__(self, margin=0.35, scale=64.0, proxies=None, name="cosface_loss"):
         super().__init__(proxies, name)
-        self.margin = margin
-        self.scale = scale
+        self.margin = checks.real("margin", margin)
+        self.scale = checks.real("scale", scale, above=0)
 
     def value(self, labels, embeddings, weights, proxies):
         logits = cosine_similarity(embeddings, proxies, scale=self.scale)

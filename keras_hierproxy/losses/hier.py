@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.layers.latent_hierarchy import LatentHierarchy
-from keras_hierproxy.layers.proxies import _positive_int
 from keras_hierproxy.losses.base import BoundLoss
 from keras_hierproxy.ops import (
     MASKED,
@@ -86,18 +86,14 @@ class HIERLoss(BoundLoss):
         name="hier_loss",
     ):
         super().__init__(proxies, name)
-        if not temperature > 0:
-            raise ValueError(
-                f"`temperature` must be positive. Received: {temperature!r}."
-            )
-        self.margin = margin
-        self.temperature = temperature
-        self.num_neighbors = _positive_int("num_neighbors", num_neighbors)
-        self.triplets_per_anchor = _positive_int(
-            "triplets_per_anchor", triplets_per_anchor
+        self.margin = checks.real("margin", margin, least=0)
+        self.temperature = checks.real("temperature", temperature, above=0)
+        self.num_neighbors = checks.integer("num_neighbors", num_neighbors, least=1)
+        self.triplets_per_anchor = checks.integer(
+            "triplets_per_anchor", triplets_per_anchor, least=1
         )
         if max_triplets is not None:
-            max_triplets = _positive_int("max_triplets", max_triplets)
+            max_triplets = checks.integer("max_triplets", max_triplets, least=1)
         self.max_triplets = max_triplets
 
     @property

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.layers.hier_proxies import HierProxies
 from keras_hierproxy.losses.arcface import ArcFaceLoss, SubCenterArcFaceLoss
 from keras_hierproxy.losses.base import ProxyLoss
@@ -61,7 +62,7 @@ class HierProxyLoss(ProxyLoss):
     ):
         super().__init__(proxies, name)
         self.base = _resolve_base(base)
-        self.level_weights = level_weights
+        self.level_weights = _check_level_weights(level_weights)
 
     @property
     def multi_center(self):
@@ -116,6 +117,17 @@ class HierProxyLoss(ProxyLoss):
     def from_config(cls, config):
         base = keras.saving.deserialize_keras_object(config["base"])
         return cls(**{**config, "base": base})
+
+
+def _check_level_weights(weights):
+    if weights is None:
+        return None
+    if isinstance(weights, str) or not hasattr(weights, "__len__"):
+        raise ValueError(
+            "`level_weights` must be a list of numbers, one a level, the classes' "
+            f"first. Received: {weights!r}."
+        )
+    return [checks.real("level_weights", weight, least=0) for weight in weights]
 
 
 def _resolve_base(base):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import EmbeddingLoss
 from keras_hierproxy.ops import (
     MASKED,
@@ -43,9 +44,9 @@ class MultiSimilarityLoss(EmbeddingLoss):
 
     def __init__(self, alpha=2.0, beta=50.0, base=0.5, name="multi_similarity_loss"):
         super().__init__(name)
-        self.alpha = alpha
-        self.beta = beta
-        self.base = base
+        self.alpha = checks.real("alpha", alpha, above=0)
+        self.beta = checks.real("beta", beta, above=0)
+        self.base = checks.real("base", base)
 
     def call(self, labels, embeddings, weights):
         points = l2_normalize(embeddings)

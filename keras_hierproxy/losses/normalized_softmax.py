@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import cosine_similarity, cross_entropy, weighted_mean
 
@@ -33,7 +34,7 @@ class NormalizedSoftmaxLoss(ProxyLoss):
 
     def __init__(self, temperature=0.05, proxies=None, name="normalized_softmax_loss"):
         super().__init__(proxies, name)
-        self.temperature = temperature
+        self.temperature = checks.real("temperature", temperature, above=0)
 
     def value(self, labels, embeddings, weights, proxies):
         logits = cosine_similarity(embeddings, proxies, scale=1.0 / self.temperature)

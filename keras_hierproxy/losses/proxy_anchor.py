@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import (
     MASKED,
@@ -45,8 +46,8 @@ class ProxyAnchorLoss(ProxyLoss):
 
     def __init__(self, margin=0.1, alpha=32.0, proxies=None, name="proxy_anchor_loss"):
         super().__init__(proxies, name)
-        self.margin = margin
-        self.alpha = alpha
+        self.margin = checks.real("margin", margin)
+        self.alpha = checks.real("alpha", alpha, above=0)
 
     def value(self, labels, embeddings, weights, proxies):
         # Scaled by alpha: (b, c).

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import cosine_similarity, cross_entropy, weighted_mean
 
@@ -35,7 +36,7 @@ class ProxyNCALoss(ProxyLoss):
 
     def __init__(self, temperature=1.0, proxies=None, name="proxy_nca_loss"):
         super().__init__(proxies, name)
-        self.temperature = temperature
+        self.temperature = checks.real("temperature", temperature, above=0)
 
     def value(self, labels, embeddings, weights, proxies):
         # On the sphere -|x - p|^2 = 2 s - 2, and the softmax drops the constant.

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import at_own, center_similarity, cross_entropy, weighted_mean
 
@@ -48,9 +49,9 @@ class SoftTripleLoss(ProxyLoss):
         name="soft_triple_loss",
     ):
         super().__init__(proxies, name)
-        self.scale = scale
-        self.gamma = gamma
-        self.margin = margin
+        self.scale = checks.real("scale", scale, above=0)
+        self.gamma = checks.real("gamma", gamma, above=0)
+        self.margin = checks.real("margin", margin)
 
     def value(self, labels, embeddings, weights, proxies):
         to_centers = center_similarity(embeddings, proxies)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.losses.base import EmbeddingLoss
 from keras_hierproxy.ops import (
@@ -46,7 +47,7 @@ class SupConLoss(EmbeddingLoss):
 
     def __init__(self, temperature=0.1, geometry=None, name="sup_con_loss"):
         super().__init__(name)
-        self.temperature = temperature
+        self.temperature = checks.real("temperature", temperature, above=0)
         self.geometry = check_geometry(geometry)
 
     @property

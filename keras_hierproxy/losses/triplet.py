@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.losses.base import EmbeddingLoss
 from keras_hierproxy.ops import (
     l2_normalize,
@@ -43,7 +44,7 @@ class TripletLoss(EmbeddingLoss):
 
     def __init__(self, margin=0.05, name="triplet_loss"):
         super().__init__(name)
-        self.margin = margin
+        self.margin = checks.real("margin", margin)
 
     def call(self, labels, embeddings, weights):
         distances = _euclidean_distances(embeddings)
@@ -53,7 +54,8 @@ class TripletLoss(EmbeddingLoss):
         positives = weights[:, None] * ops.where(same, counts, 0.0)
         negatives = ops.where(same, 0.0, counts)
         triplets = positives[:, :, None] * negatives[:, None, :]
-        violated = ops.where(violation > 0, triplets, 0.0)
+        # Not `violation > 0`, which is false of NaN and would hide it.
+        violated = ops.where(violation <= 0, 0.0, triplets)
         return weighted_mean(violation, violated)
 
     def get_config(self):
@@ -63,5 +65,5 @@ class TripletLoss(EmbeddingLoss):
 def _euclidean_distances(embeddings):
     points = l2_normalize(embeddings)
     squared = 2.0 - 2.0 * ops.matmul(points, ops.transpose(points))
-    apart = squared > MIN_SQUARED_DISTANCE
-    return ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
+    near = squared <= MIN_SQUARED_DISTANCE
+    return ops.where(near, 0.0, ops.sqrt(ops.where(near, 1.0, squared)))

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_hierproxy import checks
+
 
 def conv4(image_shape=(32, 32, 1), filters=64):
     """Conv-4: four blocks of 3x3 convolution, batch normalisation, ReLU, max pooling.
@@ -29,12 +31,13 @@ def conv4(image_shape=(32, 32, 1), filters=64):
             "`image_shape` must be (height, width, channels), height and width at "
             f"least 16. Received: image_shape={image_shape}."
         )
-    widths = (filters,) * 4 if isinstance(filters, int) else tuple(filters)
+    widths = tuple(filters) if isinstance(filters, list | tuple) else (filters,) * 4
     if len(widths) != 4:
         raise ValueError(
             "`filters` must be an integer, or one for each of the 4 blocks. Received: "
             f"filters={filters!r}."
         )
+    widths = [checks.integer("filters", width, least=1) for width in widths]
     inputs = keras.Input(image_shape)
     x = keras.layers.Rescaling(1 / 255)(inputs)
     for width in widths:

@@ -33,8 +33,8 @@ from keras_hierproxy.ops import num_data_shards
 from keras_hierproxy.optimizers import (
     default_optimizer,
     for_any_backend,
-    load_whatever_the_padding,
     renumber,
+    save_once_load_padded,
 )
 
 
@@ -116,7 +116,7 @@ class Embedder:
         # As asked, not as resolved: "auto" means another thing on another backend.
         self._compile_config.config["jit_compile"] = jit_compile
         if self.optimizer is not None:
-            load_whatever_the_padding(self.optimizer)
+            save_once_load_padded(self.optimizer)
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Saves the model as `keras.Model.save` does; arguments are the same.

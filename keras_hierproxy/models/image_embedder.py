@@ -5,6 +5,7 @@ import functools
 import keras
 import keras_hub
 
+from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.layers import (
     GeneralizedMeanPooling2D,
@@ -104,7 +105,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         inputs = _images(backbone)
         self.backbone = backbone
         self.preprocessor = preprocessor
-        self.embedding_dim = embedding_dim
+        self.embedding_dim = checks.integer("embedding_dim", embedding_dim, least=1)
         self.pooling = pooling
         self.last_norm = last_norm
         self.head_initializer = keras.initializers.get(head_initializer)

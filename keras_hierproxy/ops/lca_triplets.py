@@ -93,6 +93,8 @@ def lca_triplet_loss(distances, triplets, noise, margin, temperature, weights=No
     else:
         num_blocks = (num_counted + size - 1) // size
         value, gradient = ops.fori_loop(0, num_blocks, add_block, sums)
+    # Ancestors are chosen by comparisons, which hide a distance that is NaN.
+    value = value * ops.where(ops.all(ops.isfinite(fixed)), 1.0, float("nan"))
     # What is added is 0; its gradient is the one computed.
     return value + ops.sum(gradient * (distances - fixed))
 

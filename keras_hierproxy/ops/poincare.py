@@ -25,10 +25,11 @@ def norm(x):
     """
     x = ops.convert_to_tensor(x)
     largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
-    present = largest > 0
-    largest = ops.where(present, largest, 1.0)
+    # Asked this way round, here and below, NaN is taken for neither and stays NaN.
+    zero = largest == 0
+    largest = ops.where(zero, 1.0, largest)
     scaled = ops.sum(ops.square(x / largest), axis=-1, keepdims=True)
-    return ops.where(present, largest * ops.sqrt(ops.where(present, scaled, 1.0)), 0.0)
+    return ops.where(zero, 0.0, largest * ops.sqrt(ops.where(zero, 1.0, scaled)))
 
 
 def clip_to_radius(x, radius):
@@ -49,13 +50,13 @@ def exponential_map(x, curvature):
     root = math.sqrt(curvature)
     length = root * norm(x)
     # Nearer to the origin the factor is 1 in float32, and its gradient 0 / 0.
-    away = length > 1e-6
-    length = ops.where(away, length, 1.0)
-    points = ops.multiply(x, ops.where(away, ops.tanh(length) / length, 1.0))
+    near = length <= 1e-6
+    length = ops.where(near, 1.0, length)
+    points = ops.multiply(x, ops.where(near, 1.0, ops.tanh(length) / length))
     size = norm(points)
     limit = (1 - MARGIN) / root
-    beyond = size > limit
-    return points * ops.where(beyond, limit / ops.where(beyond, size, 1.0), 1.0)
+    inside = size <= limit
+    return points * ops.where(inside, 1.0, limit / ops.where(inside, 1.0, size))
 
 
 def riemannian_gradient(points, curvature):
@@ -93,15 +94,15 @@ def poincare_distance(x, y, curvature):
     x_squared = ops.sum(ops.square(x), axis=1)[:, None]
     y_squared = ops.sum(ops.square(y), axis=1)[None, :]
     squared = x_squared + y_squared - 2.0 * ops.matmul(x, ops.transpose(y))
-    apart = squared > RESOLUTION * (x_squared + y_squared)
+    near = squared <= RESOLUTION * (x_squared + y_squared)
     if within:
         n = ops.shape(x)[0]
-        apart = apart & (ops.arange(n)[:, None] != ops.arange(n)[None, :])
-    squared = ops.where(apart, squared, 1.0)
+        near = near | (ops.arange(n)[:, None] == ops.arange(n)[None, :])
+    squared = ops.where(near, 1.0, squared)
     conformal = _conformal(x_squared, curvature) * _conformal(y_squared, curvature)
     ratio = ops.sqrt(curvature * squared / conformal)
     distances = 2.0 / math.sqrt(curvature) * ops.arcsinh(ratio)
-    return ops.where(apart, distances, 0.0)
+    return ops.where(near, 0.0, distances)
 
 
 def _conformal(squared_norms, curvature):

@@ -11,8 +11,9 @@ def inverse_norm(x):
     """`1 / |x|` over the last axis, kept with size 1; 0 for zero vectors."""
     # Not `ops.square`, whose gradient takes a pass more over all proxies.
     squared = ops.sum(ops.multiply(x, x), -1, keepdims=True)
-    present = squared > EPSILON
-    return ops.where(present, ops.rsqrt(ops.where(present, squared, 1.0)), 0.0)
+    # Asked this way round, NaN is not taken for zero.
+    zero = squared <= EPSILON
+    return ops.where(zero, 0.0, ops.rsqrt(ops.where(zero, 1.0, squared)))
 
 
 def l2_normalize(x):

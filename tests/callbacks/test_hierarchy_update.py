@@ -128,7 +128,7 @@ def test_a_short_run_of_one_that_is_learned(recwarn):
 
 @pytest.mark.parametrize("settings", [{"warmup_epochs": -1}, {"every": 0}])
 def test_impossible_schedules(settings):
-    with pytest.raises(ValueError, match="at least"):
+    with pytest.raises(ValueError, match="`(warmup_epochs|every)` must be"):
         HierarchyUpdate(**settings)
 
 

@@ -126,7 +126,7 @@ def test_embeddings_that_are_not_finite(model):
         ({"data": DATA, "k": 24}, "k=24 is larger than the gallery.*23"),
         ({"data": DATA, "k": (1, 0)}, "k must be a positive integer"),
         ({"data": DATA, "metrics": ["accuracy"]}, "'recall'.*'accuracy'"),
-        ({"data": DATA, "every": 0}, "`every` must be at least 1"),
+        ({"data": DATA, "every": 0}, "`every` must be a positive int"),
         ({"data": (tiny.INPUTS, tiny.LABELS * 0.5)}, "must be integer class ids"),
         ({"data": (tiny.INPUTS, np.eye(4)[tiny.LABELS])}, "must be integer class ids"),
         ({"data": (tiny.INPUTS, tiny.LABELS[:-1])}, "23 rows of labels and 24 inputs"),

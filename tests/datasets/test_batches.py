@@ -218,10 +218,10 @@ def test_index_out_of_range(data, index):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1. Received: 0"),
-        ({"batch_size": 8.0}, "batch_size must be an integer. Received: 8.0"),
-        ({"seed": -1}, "seed must be at least 0"),
-        ({"workers": True}, "workers must be an integer"),
+        ({"batch_size": 0}, "`batch_size` must be a positive int. Received: 0"),
+        ({"batch_size": 8.0}, "`batch_size` must be a positive int. Received: 8.0"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0"),
+        ({"workers": True}, "`workers` must be an integer"),
         ({"sampler": "even"}, r"'balanced', 'hierarchical'\). Received: 'even'"),
         ({"batch_size": 51, "drop_remainder": True}, "no batch of 50 images"),
         ({"sampler": "balanced", "shuffle": False}, "no shuffle=False"),

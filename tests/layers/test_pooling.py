@@ -106,5 +106,5 @@ def test_config_round_trip():
 
 @pytest.mark.parametrize("exponent", [0, -1.0])
 def test_exponent_must_be_positive(exponent):
-    with pytest.raises(ValueError, match="`exponent` must be positive"):
+    with pytest.raises(ValueError, match="`exponent` must be a positive number"):
         GeneralizedMeanPooling2D(exponent)

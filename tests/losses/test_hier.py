@@ -165,7 +165,7 @@ def test_unbound():
         ({"num_neighbors": 0}, "`num_neighbors` must be a positive int. Received: 0"),
         ({"triplets_per_anchor": 2.5}, "`triplets_per_anchor` must be a positive int"),
         ({"max_triplets": True}, "`max_triplets` must be a positive int"),
-        ({"temperature": 0}, "`temperature` must be positive. Received: 0"),
+        ({"temperature": 0}, "`temperature` must be a positive number. Received: 0"),
     ],
 )
 def test_bad_arguments(options, message):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images, to_picture
 
@@ -34,19 +35,11 @@ class RandomAffine(PerImage):
     """
 
     def __init__(self, rotation=10, scale=0.1, shear=10, translation=0.08, fill=0):
-        for name, value in (
-            ("rotation", rotation),
-            ("scale", scale),
-            ("shear", shear),
-            ("translation", translation),
-        ):
-            if value < 0:
-                raise ValueError(f"{name} must not be negative. Received: {value}")
-        self.rotation = rotation
-        self.scale = scale
-        self.shear = shear
-        self.translation = translation
-        self.fill = fill
+        self.rotation = checks.real("rotation", rotation, least=0)
+        self.scale = checks.real("scale", scale, least=0)
+        self.shear = checks.real("shear", shear, least=0, below=90)
+        self.translation = checks.real("translation", translation, least=0)
+        self.fill = checks.integer("fill", fill, least=0, most=255)
 
     def draw(self, rng, count):
         """Random numbers for each of `count` images, `(count, 5)` in [-1, 1)."""

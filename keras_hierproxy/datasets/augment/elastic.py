@@ -5,6 +5,7 @@ import functools
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images
 
@@ -37,12 +38,8 @@ class RandomElastic(PerImage):
     """
 
     def __init__(self, strength=0.04, grid=4):
-        if not strength >= 0:
-            raise ValueError(f"strength must not be negative. Received: {strength}")
-        if not isinstance(grid, int) or grid < 2:
-            raise ValueError(f"grid must be an integer from 2 on. Received: {grid!r}")
-        self.strength = strength
-        self.grid = grid
+        self.strength = checks.real("strength", strength, least=0)
+        self.grid = checks.integer("grid", grid, least=2)
 
     def draw(self, rng, count):
         """Standard normal shifts `(count, 2, grid, grid)`, of rows and of columns."""

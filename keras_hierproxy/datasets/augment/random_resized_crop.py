@@ -15,6 +15,8 @@ from keras_hierproxy.datasets.images import (
 
 # As in torchvision: of so many boxes the first that lies inside the image.
 _ATTEMPTS = 10
+# Of a range without a bound of its own: it must be finite.
+_LARGEST = float(np.finfo("float32").max)
 _FLIP, _X, _Y, _AREAS, _RATIOS = 0, 1, 2, slice(3, 13), slice(13, 23)
 
 
@@ -115,7 +117,7 @@ def _between(range, share):
 
 
 def _check_range(argument, range, most):
-    if np.shape(range) != (2,) or not 0 < range[0] <= range[1] <= most:
+    if np.shape(range) != (2,) or not 0 < range[0] <= range[1] <= min(most, _LARGEST):
         raise ValueError(
             f"{argument} must be a least and a largest value, above 0"
             + (f" and at most {most}" if np.isfinite(most) else "")

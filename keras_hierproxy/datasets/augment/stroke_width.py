@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images
 
@@ -29,9 +30,7 @@ class RandomStrokeWidth(PerImage):
     """
 
     def __init__(self, strength=0.6):
-        if not 0 <= strength <= 1:
-            raise ValueError(f"strength must lie in [0, 1]. Received: {strength}")
-        self.strength = strength
+        self.strength = checks.real("strength", strength, least=0, most=1)
 
     def draw(self, rng, count):
         """A random number in [-1, 1) for each of `count` images; above 0, thicker."""

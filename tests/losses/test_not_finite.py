@@ -1,0 +1,153 @@
+"""What is not finite is seen: NaN stays NaN. What is not there is 0."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import keras_hierproxy as khp
+from tests.gradients import value_and_gradients
+from tests.losses.cases import ALL, SMALL, as_float32
+
+BALL = khp.geometry.PoincareBall()
+LABELS = SMALL.labels.astype("int32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A loss on its own layer, with embeddings that it takes."""
+
+    name: str
+    build: object
+    on_ball: bool = False
+
+    def __str__(self):
+        return self.name
+
+    def embeddings(self):
+        raw = as_float32(SMALL.embeddings)
+        if not self.on_ball:
+            return raw
+        return keras.ops.convert_to_numpy(BALL.project(raw))
+
+
+def hier():
+    layer = khp.layers.LatentHierarchy(16, geometry=BALL)
+    layer.build(SMALL.embeddings.shape)
+    return khp.losses.HIERLoss(num_neighbors=6, proxies=layer)
+
+
+SUBJECTS = [
+    *(Subject(str(case), case.build) for case in ALL),
+    Subject(
+        "SupConLoss on the ball", lambda: khp.losses.SupConLoss(geometry=BALL), True
+    ),
+    Subject("HIERLoss", hier, True),
+    Subject("a sum", lambda: 0.5 * khp.losses.TripletLoss() + hier(), True),
+]
+OVER_PROXIES = [
+    subject
+    for subject in SUBJECTS
+    if subject.name == "HIERLoss" or getattr(subject.build(), "proxies", None)
+]
+
+
+def proxies_of(loss):
+    layer = getattr(loss, "proxies", None)
+    return [] if layer is None else layer.proxy_variables()
+
+
+def measure(loss, labels, embeddings):
+    value, (by_embeddings,), by_proxies = value_and_gradients(
+        lambda x: loss(labels, x), [embeddings], proxies_of(loss)
+    )
+    return value, by_embeddings, by_proxies
+
+
+def test_every_loss_is_here():
+    losses = {type(subject.build()).__name__ for subject in SUBJECTS}
+    assert losses == {
+        name
+        for name in dir(khp.losses)
+        if name.endswith("Loss")
+        and name not in ("EmbeddingLoss", "BoundLoss", "ProxyLoss")  # bases
+    }
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_an_embedding_that_is_not_finite_gives_nan(subject, value):
+    embeddings = subject.embeddings()
+    assert np.isfinite(measure(subject.build(), LABELS, embeddings)[0])
+    embeddings[3] = value
+    loss, by_embeddings, _ = measure(subject.build(), LABELS, embeddings)
+    assert np.isnan(loss)
+    assert np.isnan(by_embeddings).any()
+    embeddings = subject.embeddings()
+    embeddings[3, 1] = value
+    assert np.isnan(measure(subject.build(), LABELS, embeddings)[0])
+
+
+@pytest.mark.parametrize("subject", OVER_PROXIES, ids=str)
+def test_proxies_of_nan_give_nan(subject):
+    for place in (np.s_[:], np.s_[1]):
+        loss = subject.build()
+        for variable in proxies_of(loss):
+            values = keras.ops.convert_to_numpy(variable).copy()
+            values[place] = np.nan
+            variable.assign(values)
+            assert np.isnan(measure(loss, LABELS, subject.embeddings())[0])
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_a_batch_of_none_is_0_with_a_gradient_of_0(subject):
+    value, by_embeddings, by_proxies = measure(
+        subject.build(), LABELS[:0], subject.embeddings()[:0]
+    )
+    assert value == 0
+    assert by_embeddings.shape == (0, SMALL.embeddings.shape[1])
+    for gradient in by_proxies:
+        assert (gradient == 0).all()
+
+
+def test_a_batch_of_none_in_a_graph_that_does_not_know_its_size():
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("sizes are known elsewhere")
+    import tensorflow as tf
+
+    for subject in SUBJECTS:
+        loss = subject.build()
+        traced = tf.function(
+            loss,
+            input_signature=[
+                tf.TensorSpec([None], "int32"),
+                tf.TensorSpec([None, SMALL.embeddings.shape[1]], "float32"),
+            ],
+        )
+        assert traced(LABELS[:0], subject.embeddings()[:0]) == 0
+        full = traced(LABELS, subject.embeddings())
+        assert np.isfinite(full) and full > 0
+
+
+@pytest.mark.parametrize("x", [np.nan, np.inf])
+def test_distances_of_what_is_not_finite_are_nan(x):
+    points = keras.ops.convert_to_numpy(BALL.project(as_float32(SMALL.embeddings)))
+    points[2] = x
+    distances = keras.ops.convert_to_numpy(BALL.pairwise_distance(points))
+    beside = np.delete(np.arange(len(points)), 2)
+    assert np.isnan(distances[2, beside]).all()
+    assert np.isfinite(distances[np.ix_(beside, beside)]).all()
+    raw = as_float32(SMALL.embeddings)
+    raw[2] = x
+    projected = keras.ops.convert_to_numpy(BALL.project(raw))
+    assert np.isnan(projected[2]).any() and np.isfinite(projected[beside]).all()
+
+
+def test_regularizers_of_nan_are_nan():
+    for per_proxy in (False, True):
+        regularizer = khp.regularizers.SoftOrthogonality(0.1, per_proxy)
+        for shape in ((3, 8), (8, 3)):
+            proxies = np.random.default_rng(0).normal(size=shape).astype("float32")
+            proxies[1] = np.nan
+            assert np.isnan(float(regularizer(keras.ops.convert_to_tensor(proxies))))
