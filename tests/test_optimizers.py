@@ -208,3 +208,61 @@ def test_callbacks_that_set_one_rate_are_refused(callback):
     # They are at home with one optimizer.
     model.compile("adam", loss=khp.losses.ProxyAnchorLoss(), run_eagerly=tiny.EAGERLY)
     tiny.fit(model, callbacks=[callback])
+
+
+def saved_numbers(model, path):
+    """How many numbers of optimizer state a saved model holds."""
+    import h5py
+
+    model.save_weights(path)
+    sizes = []
+
+    def add(name, item):
+        if name.startswith("optimizer") and isinstance(item, h5py.Dataset):
+            sizes.append(item.size)
+
+    with h5py.File(path) as file:
+        file.visititems(add)
+    return sum(sizes)
+
+
+def test_the_state_is_saved_once_and_loaded(model, tmp_path):
+    train(model, khp.optimizers.grouped(model))
+    path = tmp_path / "a.weights.h5"
+    state = [np.array(variable) for variable in model.optimizer.variables]
+    assert saved_numbers(model, path) == sum(value.size for value in state)
+    for variable in model.optimizer.variables:
+        variable.assign(np.zeros(variable.shape))
+    model.load_weights(path)
+    for variable, value in zip(model.optimizer.variables, state, strict=True):
+        np.testing.assert_array_equal(np.array(variable), value)
+
+
+def test_a_state_that_was_saved_twice_is_loaded(model, tmp_path):
+    train(model, khp.optimizers.grouped(model))
+    path = tmp_path / "a.weights.h5"
+    state = [np.array(variable) for variable in model.optimizer.variables]
+    for optimizer in (model.optimizer, *model.optimizer.optimizers):
+        del optimizer.save_own_variables  # as Keras itself saves it
+    assert saved_numbers(model, path) > sum(value.size for value in state)
+    for variable in model.optimizer.variables:
+        variable.assign(np.zeros(variable.shape))
+    model.load_weights(path)
+    for variable, value in zip(model.optimizer.variables, state, strict=True):
+        np.testing.assert_array_equal(np.array(variable), value)
+
+
+def test_gradients_accumulate(model):
+    options = {**STILL, "proxies": 1e-2, "gradient_accumulation_steps": 2}
+    loss = khp.losses.NormalizedSoftmaxLoss()
+    model.compile(
+        khp.optimizers.grouped(model, **options),
+        loss=loss,
+        run_eagerly=tiny.EAGERLY,
+    )
+    proxies = model.get_layer("proxies").proxies
+    before = np.array(proxies)
+    model.fit(tiny.INPUTS[:4], tiny.LABELS[:4], batch_size=4, verbose=0)
+    np.testing.assert_array_equal(np.array(proxies), before)
+    model.fit(tiny.INPUTS[4:8], tiny.LABELS[4:8], batch_size=4, verbose=0)
+    assert (np.array(proxies) != before).any()

@@ -66,12 +66,8 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "latent",
     "clipvalue",
 }
-POSITIVE_SCALE = {
-    "ArcFaceLoss",
-    "SubCenterArcFaceLoss",
-    "CosFaceLoss",
-    "SoftTripleLoss",
-}
+ARC_FACE = ("ArcFaceLoss", "SubCenterArcFaceLoss")
+POSITIVE_SCALE = (*ARC_FACE, "CosFaceLoss", "SoftTripleLoss")
 BAD = [np.nan, np.inf, -np.inf, "1", True, 1j, [1.0], np.array([1.0])]
 CONSTRUCTORS = [
     *public(khp.losses, "EmbeddingLoss", "BoundLoss", "ProxyLoss", "SumLoss"),
