@@ -57,6 +57,20 @@ def real(name, value, least=None, most=None, above=None, below=None):
     return float(value)
 
 
+def one_of(name, value, choices):
+    """A value that is one of a few.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    choices = tuple(choices)
+    # By equality and kind: True is no 1, and an array has no single answer.
+    if not any(type(value) is type(each) and value == each for each in choices):
+        allowed = ", ".join(map(repr, choices))
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}.")
+    return value
+
+
 def _finite(value):
     try:
         return math.isfinite(value)

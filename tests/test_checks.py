@@ -62,3 +62,10 @@ def test_bounds_are_told():
         checks.real("x", 0, above=0)
     with pytest.raises(ValueError, match="a finite number above 0 and below 1. Rec"):
         checks.real("x", 1.0, above=0, below=1)
+
+
+def test_choices():
+    assert checks.one_of("mode", "a", ("a", "b")) == "a"
+    for value in ("c", None, True, np.array(["a"])):
+        with pytest.raises(ValueError, match="`mode` must be one of 'a', 'b'. Rec"):
+            checks.one_of("mode", value, ("a", "b"))
