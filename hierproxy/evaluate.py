@@ -130,7 +130,7 @@ def evaluate(
     print_metrics(done.data, {name: (done.results, done.intervals)})
     if output is not None:
         with console.status("Writing the report ..."):
-            facts = [("model", str(model)), ("images", f"{len(done.data):,}")]
+            facts = [("model", runs.name_of(model)), ("images", f"{len(done.data):,}")]
             done.write(output, {name: done.results}, facts)
         if not done.has_images:
             console.print(

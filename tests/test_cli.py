@@ -142,7 +142,13 @@ def test_evaluate_stored_embeddings(call, trained, photos):
     record = json.loads(Path("evaluated/metrics.json").read_text())
     expected = json.loads((trained / "metrics.json").read_text())
     assert record["embeddings"] == pytest.approx(expected["test"], abs=1e-6)
-    assert "data:image" in Path("evaluated/report.html").read_text()
+    page = Path("evaluated/report.html").read_text()
+    assert "data:image" in page
+    # Passed on, it says nothing of where things lie here.
+    for report in (page, (trained / "report.html").read_text()):
+        assert str(Path.cwd()) not in report and str(trained.parent) not in report
+        assert str(Path(photos).resolve()) not in report
+    assert str(Path.cwd()) not in Path("evaluated/metrics.json").read_text()
     # The same queries: comparable with the run itself.
     code, stdout, _ = call("compare", trained, "evaluated")
     assert code == 0 and "No difference is shown." in stdout

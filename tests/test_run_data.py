@@ -13,7 +13,7 @@ from keras_hierproxy.runs.data import (
     read_unlabelled,
     usual_split,
 )
-from keras_hierproxy.runs.settings import DATA_SETS, Settings
+from keras_hierproxy.runs.settings import DATA_SETS, Settings, name_of
 from keras_hierproxy.runs.trained import image_shape_of
 from tests import official_layouts
 
@@ -164,3 +164,11 @@ def test_models_that_cut_to_ink_read_images_at_its_size(tmp_path):
             models.conv4((24, 24, 1), 4), num_classes=2, preprocessor=preprocessor
         )
         assert image_shape_of(embedder, tmp_path) == (24, 24, 1)
+
+
+def test_data_and_models_have_names_without_their_folders(items, tmp_path):
+    assert name_of(str(tmp_path)) == name_of(tmp_path) == tmp_path.name
+    assert name_of("/elsewhere/photos.csv") == "photos.csv"
+    assert name_of("/elsewhere/photos/") == "photos"
+    for name in ("glyphs", "hf://somebody/cnn", "so_cnn_letters"):
+        assert name_of(name) == name

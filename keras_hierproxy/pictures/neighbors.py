@@ -2,10 +2,14 @@
 
 import textwrap
 
+from keras_hierproxy.pictures.names import shortened
 from keras_hierproxy.pictures.retrieved import (
     SIGNS,
     choose_queries,
+    legend,
     nearest_images,
+    similarity_name,
+    similarity_texts,
     verdict,
 )
 from keras_hierproxy.pictures.save import save
@@ -21,7 +25,8 @@ def plot_neighbors(
 
     A half of the queries, if there are so many, have a wrong first neighbour. A
     neighbour of another class is amber if it shares a coarser level with the query,
-    else red.
+    else red; where there are several coarser levels, the finest that it shares stands
+    below it. So does its similarity: the cosine, or on the ball the distance.
 
     Args:
         data: `khp.datasets.RetrievalDataset` of n images.
@@ -35,28 +40,35 @@ def plot_neighbors(
     from matplotlib.figure import Figure
 
     num_neighbors = min(num_neighbors, data.gallery_size)
-    queries, indices, _ = nearest_images(data, points, num_neighbors, geometry)
+    queries, indices, similarities = nearest_images(
+        data, points, num_neighbors, geometry
+    )
     first_right = data.labels[queries, 0] == data.labels[indices[:, 0], 0]
     right, wrong = choose_queries(first_right, num_queries, seed)
     chosen = [*right, *wrong]
 
     columns = num_neighbors + 1
-    figure = Figure(figsize=(columns + 1.8, len(chosen) + 0.8), layout="constrained")
+    figure = Figure(
+        figsize=(columns + 1.8, 1.2 * len(chosen) + 0.8), layout="constrained"
+    )
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     grid = figure.subplots(len(chosen), columns, squeeze=False)
-    for row, query, neighbors in zip(
-        grid, queries[chosen], indices[chosen], strict=True
+    for row, query, neighbors, near in zip(
+        grid, queries[chosen], indices[chosen], similarities[chosen], strict=True
     ):
         _draw(row[0], data.images[query], PLAIN, 1.0)
         row[0].set_ylabel(
             _caption(data, query),
             rotation=0, ha="right", va="center", fontsize=7, parse_math=False,
         )  # fmt: skip
-        for axes, neighbor in zip(row[1:], neighbors, strict=True):
+        texts = similarity_texts(near, geometry)
+        for axes, neighbor, text in zip(row[1:], neighbors, texts, strict=True):
             if neighbor < 0:  # the query retrieves no more
                 axes.set_axis_off()
                 continue
-            kind = verdict(data.labels[query], data.labels[neighbor])
+            kind, shared = verdict(
+                data.labels[query], data.labels[neighbor], data.level_names
+            )
             color = COLORS[kind]
             _draw(axes, data.images[neighbor], color, 2.5)
             axes.text(
@@ -64,14 +76,17 @@ def plot_neighbors(
                 ha="right", va="bottom", color="white", fontsize=8, fontweight="bold",
                 bbox={"facecolor": color, "edgecolor": "none", "pad": 1.5},
             )  # fmt: skip
+            if kind == "near" and data.num_levels > 2:
+                text += f"\nsame {shortened(shared, 14)}"
+            axes.set_xlabel(text, fontsize=6, labelpad=2, parse_math=False)
     grid[0, 0].set_title("query", fontsize=8)
     for rank, axes in enumerate(grid[0, 1:], start=1):
         axes.set_title(str(rank), fontsize=8)
-    near = f"  ~ same {data.level_names[1]}" if data.num_levels > 1 else ""
+    words = legend(data.level_names).items()
     figure.suptitle(
-        f"✓ same {data.level_names[0]}{near}  ✗ neither\n"
-        f"chosen: {len(right)} queries with a right nearest neighbour, "
-        f"{len(wrong)} with a wrong one",
+        "   ".join(f"{SIGNS[kind]} {text}" for kind, text in words)
+        + f"\nchosen: {len(right)} queries with a right nearest neighbour, "
+        f"{len(wrong)} with a wrong one; the numbers are {similarity_name(geometry)}",
         fontsize=10,
         parse_math=False,
     )

@@ -3,9 +3,13 @@
 import dataclasses
 import os
 
-from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.pictures.names import shortened
-from keras_hierproxy.pictures.retrieved import SIGNS, choose_queries, verdict
+from keras_hierproxy.pictures.retrieved import (
+    SIGNS,
+    choose_queries,
+    similarity_texts,
+    verdict,
+)
 from keras_hierproxy.report.search import NAME_LENGTH
 from keras_hierproxy.report.thumbnails import thumbnail
 
@@ -32,7 +36,7 @@ class Neighbor:
     kind: str
     sign: str
     shared: str
-    similarity: float
+    similarity: str
 
 
 def picture_maker(search):
@@ -66,7 +70,7 @@ def _places(data):
     return lambda row: shortened(paths[row][start:], NAME_LENGTH)
 
 
-def retrieved_rows(search, picture):
+def retrieved_rows(search, picture, geometry):
     """Queries with their neighbours: some with a right first one, some with a wrong.
 
     Returns:
@@ -75,30 +79,21 @@ def retrieved_rows(search, picture):
     counted = search.counted.nonzero()[0]
     chosen = choose_queries(search.right[counted], NUM_QUERIES, SEED)
     return tuple(
-        [_row(search, query, picture) for query in counted[half]] for half in chosen
+        [_row(search, query, picture, geometry) for query in counted[half]]
+        for half in chosen
     )
 
 
-def _row(search, query, picture):
+def _row(search, query, picture, geometry):
     data = search.data
     own = data.labels[search.queries[query]]
     neighbors = []
-    for rank, (row, similarity) in enumerate(
-        zip(search.neighbors[query], search.similarities[query], strict=True), start=1
+    texts = similarity_texts(search.similarities[query], geometry)
+    for rank, (row, text) in enumerate(
+        zip(search.neighbors[query], texts, strict=True), start=1
     ):
         if row < 0:  # the query retrieves no more
             break
-        kind = verdict(own, data.labels[row])
-        shared = (own == data.labels[row]).nonzero()[0]
-        level = data.level_names[shared[0]] if len(shared) else ""
-        neighbors.append(
-            Neighbor(picture(row), rank, kind, SIGNS[kind], level, float(similarity))
-        )
+        kind, shared = verdict(own, data.labels[row], data.level_names)
+        neighbors.append(Neighbor(picture(row), rank, kind, SIGNS[kind], shared, text))
     return picture(search.queries[query]), neighbors
-
-
-def similarity_text(geometry):
-    """What the similarities are, and the factor that makes them that."""
-    if isinstance(check_geometry(geometry), Sphere):
-        return "cosine similarities", 1
-    return "distances", -1

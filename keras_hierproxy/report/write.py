@@ -9,7 +9,7 @@ import numpy as np
 import keras_hierproxy
 from keras_hierproxy import files
 from keras_hierproxy.labels import DISTRACTOR
-from keras_hierproxy.pictures.retrieved import SIGNS
+from keras_hierproxy.pictures.retrieved import SIGNS, legend, similarity_name
 from keras_hierproxy.report.classes import class_table
 from keras_hierproxy.report.confusions import (
     count_pairs,
@@ -21,7 +21,6 @@ from keras_hierproxy.report.metrics import excluded_queries, explain, read_metri
 from keras_hierproxy.report.neighbors import (
     picture_maker,
     retrieved_rows,
-    similarity_text,
 )
 from keras_hierproxy.report.search import search_neighbors
 from keras_hierproxy.report.thumbnails import check_images
@@ -141,8 +140,7 @@ def _images(data, points, scores, geometry):
     picture = picture_maker(search)
     pairs = count_pairs(search)
     num_counted, num_wrong = int(search.counted.sum()), int(search.wrong.sum())
-    right, wrong = retrieved_rows(search, picture)
-    similarity_name, similarity_factor = similarity_text(geometry)
+    right, wrong = retrieved_rows(search, picture, geometry)
     return {
         "num_counted": num_counted,
         "num_wrong": num_wrong,
@@ -155,8 +153,8 @@ def _images(data, points, scores, geometry):
             {"title": "Wrong first neighbour", "rows": wrong, "total": num_wrong},
         ],
         "signs": SIGNS,
-        "similarity_name": similarity_name,
-        "similarity_factor": similarity_factor,
+        "legend": legend(data.level_names),
+        "similarity_name": similarity_name(geometry),
         "within": shares_within(search) if num_wrong else [],
         "confusions": show_confusions(search, pairs, picture),
         "num_pairs": len(pairs.counts),

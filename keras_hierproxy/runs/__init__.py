@@ -26,6 +26,7 @@ from keras_hierproxy.runs.run import new_run as new_run
 from keras_hierproxy.runs.run import resume_run as resume_run
 from keras_hierproxy.runs.settings import SETTINGS as SETTINGS
 from keras_hierproxy.runs.settings import Settings as Settings
+from keras_hierproxy.runs.settings import name_of as name_of
 from keras_hierproxy.runs.trained import load_embedder as load_embedder
 from keras_hierproxy.runs.tree import read_trees as read_trees
 from keras_hierproxy.runs.tree import write_trees as write_trees

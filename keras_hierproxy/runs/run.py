@@ -45,7 +45,7 @@ from keras_hierproxy.runs.scoring import (
     usual_ks,
     write_record,
 )
-from keras_hierproxy.runs.settings import Settings
+from keras_hierproxy.runs.settings import Settings, name_of
 
 MONITOR = "val_recall@1"
 _PARTS = ("train", "validation", "test")
@@ -264,10 +264,11 @@ class Run:
         sizes = ", ".join(
             f"{count:,} {name}" for name, count in self._record["data"]["test"].items()
         )
-        start = f", from {self.settings.preset}" if self.settings.preset else ""
+        preset = self.settings.preset
+        start = f", from {name_of(preset)}" if preset else ""
         return [
             ("run", self.folder.resolve().name),
-            ("test data", f"{self.settings.data}: {sizes}"),
+            ("test data", f"{name_of(self.settings.data)}: {sizes}"),
             (
                 "trained with",
                 f"{self.settings.method}, seed {self.settings.seed}{start}",

@@ -106,6 +106,12 @@ class Settings:
         return recipes.from_dict(recipe, f"The recipe {recipe.get('name')}")
 
 
+def name_of(value):
+    """A data set, preset or run as others know it: of a path its last part."""
+    is_path = os.path.isabs(value) or os.path.exists(value)
+    return os.path.basename(os.path.abspath(value)) if is_path else str(value)
+
+
 def _loss_of(recipe):
     """The nearest that `--loss` has a name for."""
     hierarchy = recipe.proxies.hierarchy

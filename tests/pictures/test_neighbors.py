@@ -6,7 +6,14 @@ from matplotlib.colors import to_hex
 
 from keras_hierproxy import pictures
 from keras_hierproxy.datasets import RetrievalDataset
+from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.pictures.neighbors import COLORS
+from keras_hierproxy.pictures.retrieved import (
+    SIGNS,
+    legend,
+    similarity_texts,
+    verdict,
+)
 from keras_hierproxy.retrieval import knn
 
 pytestmark = pytest.mark.host
@@ -150,3 +157,58 @@ def test_one_level_has_no_near_misses(figures, tmp_path):
     frames = {frame(axes) for axes in grid[:, 1:].flat}
     assert frames == {RIGHT, WRONG}
     assert "~" not in figures[0].get_suptitle()
+
+
+def test_below_a_neighbor_stands_which_level_it_shares(figures, tmp_path):
+    """Of four levels, as in the report; and its similarity."""
+    classes = np.repeat(np.arange(12), 4)
+    labels = np.stack([classes, classes // 2, classes // 4, classes // 8], axis=1)
+    images = np.zeros((48, 8, 8, 1), "uint8") + np.arange(48)[:, None, None, None]
+    names = ("product", "colour", "type", "season")
+    data = RetrievalDataset(images.astype("uint8"), labels, level_names=names)
+    points = np.random.default_rng(0).normal(size=(48, 3))
+    seen = set()
+    indices, similarities = knn(points, k=5)
+    for query, *neighbors in draw(figures, data, points, tmp_path / "n.png"):
+        own = row_of(data, query)
+        texts = similarity_texts(similarities[own], None)
+        for axes, text in zip(neighbors, texts, strict=True):
+            shared = labels[own] == labels[row_of(data, axes)]
+            sign, below = axes.texts[0].get_text(), axes.get_xlabel()
+            if shared[0] or not shared.any():
+                assert below == text and sign == ("✓" if shared[0] else "✗")
+            else:
+                level = names[shared.argmax()]
+                assert below == f"{text}\nsame {level}" and sign == "~"
+                seen.add(level)
+    assert seen == {"colour", "type", "season"}
+    title = figures[0].get_suptitle()
+    for kind, words in legend(names).items():
+        assert f"{SIGNS[kind]} {words}" in title
+    assert "same colour, type or season" in title
+
+
+def test_no_class_is_shared_by_none():
+    names = ("item", "place")
+    assert verdict(np.array([1, 0]), np.array([-1, 0]), names) == ("near", "place")
+    assert verdict(np.array([-1, -1]), np.array([-1, -1]), names) == ("wrong", "")
+    assert verdict(np.array([1, 0]), np.array([1, 0]), names) == ("right", "item")
+
+
+@pytest.mark.parametrize(
+    "geometry, similarities, texts",
+    [
+        (Sphere(), [0.9, 0.5, -0.25], ["0.900", "0.500", "-0.250"]),
+        (Sphere(), [0.99991, 0.99987, 0.5], ["0.99991", "0.99987", "0.50000"]),
+        (Sphere(), [1, 0.9999999, 0.9999998], ["1.0000000", "0.9999999", "0.9999998"]),
+        (Sphere(), [1, 1, 1], ["1.000"] * 3),
+        (Sphere(), [-1e-5], ["-1.000e-05"]),
+        (Sphere(), [0.5, -1e-9], ["0.500", "0.000"]),
+        (PoincareBall(), [-0.0, -3.25], ["0.000", "3.250"]),
+        (PoincareBall(), [-1e-6, -2e-6], ["1.000e-06", "2.000e-06"]),
+        (None, [], []),
+    ],
+)
+def test_digits_tell_neighbors_apart(geometry, similarities, texts):
+    shown = similarity_texts(np.array(similarities, "float32"), geometry)
+    assert shown == texts

@@ -7,6 +7,7 @@ import pytest
 
 import keras_hierproxy as khp
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
+from keras_hierproxy.pictures.retrieved import similarity_texts
 from keras_hierproxy.report import classes, write, write_report
 from keras_hierproxy.retrieval import knn, score_queries
 
@@ -96,7 +97,7 @@ def test_queries_are_shown_with_their_neighbors(kind, request, write, points):
                 verdict += f", same {data.level_names[1]}"
             assert alt.endswith(f", {verdict}")
             seen.add(verdict)
-        assert f"{similarities[at, 0]:.3f}" in page.text
+        assert similarity_texts(similarities[at], None)[0] in page.text
         place += 9
     assert len(seen) == 3
 
