@@ -186,7 +186,7 @@ def renumber(config, saved, here):
     """A saved configuration with the paths that variables have in a loaded model.
 
     Layers that were made without a name, as some within layers of keras-cv, get
-    another number with each model.
+    another number with each model; those of a `keras.Sequential` lose its name.
 
     Args:
         config: of an optimizer.
@@ -200,6 +200,11 @@ def renumber(config, saved, here):
         for name in gone.keys() & come.keys()
         for old, path in zip(gone[name], come[name], strict=False)
     }
+    # By their order, which is the same.
+    left = [path for path in saved if path not in here and path not in new]
+    right = [path for path in here if path not in saved and path not in new.values()]
+    if len(left) == len(right):
+        new |= dict(zip(left, right, strict=True))
     return _with_keys(config, new)
 
 

@@ -1,5 +1,6 @@
 """Data on its way into `keras.Model.fit`: batched, checked, preprocessed."""
 
+import contextlib
 import functools
 import math
 import types
@@ -7,11 +8,19 @@ import types
 import keras
 import numpy as np
 
+# What `fit` takes for batches of which nobody knows how many there are.
+from keras.src.trainers.data_adapters.generator_data_adapter import (
+    GeneratorDataAdapter,
+)
+
 from keras_hierproxy.labels import DISTRACTOR, integer_ids
 from keras_hierproxy.ops import num_data_shards
 
 # Losses read ids as int32.
 _MOST_IDS = 2**31
+# Of the number of batches; the first as `tf.data` says it.
+_INFINITE = -1
+_UNKNOWN = -2
 
 
 def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
@@ -41,14 +50,17 @@ def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
             f"Received: x of type {type(x).__name__}. Lists become arrays by "
             "`np.asarray(x)`."
         )
-    elif _is_torch_loader(x):
-        x, shuffle = LoaderBatches(x), False
+    elif _is_of(x, "DataLoader", "torch."):
+        x, shuffle = _in_turn(x, _length_of_loader(x), prepare), False
+    elif _is_of(x, "DatasetV2", "tensorflow.") and prepare.preprocess is not None:
+        x, shuffle = _prepared_pipeline(x, prepare), False
 
     if isinstance(x, keras.utils.PyDataset):
         return PreparedBatches(x, prepare, shuffle)
     if isinstance(x, types.GeneratorType):
         return (prepare(lambda batch=batch: batch) for batch in x)
-    if prepare.preprocess is not None and hasattr(x, "map"):
+    is_grain = _is_of(x, ("MapDataset", "IterDataset"), "grain.")
+    if prepare.preprocess is not None and is_grain:
         return x.map(prepare.in_pipeline)
     return x
 
@@ -209,22 +221,42 @@ class ArrayBatches(keras.utils.PyDataset):
         return keras.utils.pack_x_y_sample_weight(*batch)
 
 
-class LoaderBatches(keras.utils.PyDataset):
-    """The batches of a `torch.utils.data.DataLoader`, which come one after another."""
+class BatchesInTurn(keras.utils.PyDataset):
+    """Batches that come one after another, such as those of a data loader.
 
-    def __init__(self, loader):
+    Args:
+        stream: function without arguments that returns an iterator from the first.
+        num_batches: int, or None for batches without end.
+    """
+
+    def __init__(self, stream, num_batches):
         super().__init__()
-        self.loader = loader
+        self.stream = stream
+        self._num_batches = num_batches
 
-    def __len__(self):
-        return len(self.loader)
+    @property
+    def num_batches(self):
+        return self._num_batches
 
     def __getitem__(self, index):
         if index == 0:
-            self.iterator = iter(self.loader)
-        batch = next(self.iterator)
-        batch = keras.tree.map_structure(keras.ops.convert_to_numpy, batch)
-        return tuple(batch) if isinstance(batch, list) else batch
+            self.iterator = self.stream()
+        return next(self.iterator)
+
+
+class BatchesUntilTheEnd(GeneratorDataAdapter):
+    """Batches that come one after another, nobody knows how many.
+
+    A `PyDataset` says how many there are before the first, and a generator has but one
+    epoch; Keras takes one of its adapters as it is.
+
+    Args:
+        stream: function without arguments that returns an iterator from the first.
+    """
+
+    def __init__(self, stream):
+        super().__init__(stream())
+        self.generator = stream
 
 
 class PreparedBatches(keras.utils.PyDataset):
@@ -312,13 +344,49 @@ def _fill_up(batch):
     return x, y, weights.astype("float32")
 
 
-def _is_torch_loader(x):
-    # By name, since PyTorch may not be installed. A loader of unknown length is
-    # left to Keras.
+def _is_of(x, names, package):
+    """Whether `x` is of a class of a package that may not be installed."""
+    names = (names,) if isinstance(names, str) else names
     return any(
-        parent.__name__ == "DataLoader" and parent.__module__.startswith("torch.")
+        parent.__name__ in names and parent.__module__.startswith(package)
         for parent in type(x).__mro__
-    ) and hasattr(x.dataset, "__len__")
+    )
+
+
+def _length_of_loader(loader):
+    """How many batches a data loader has; `_UNKNOWN` of an `IterableDataset`."""
+    return len(loader) if hasattr(loader.dataset, "__len__") else _UNKNOWN
+
+
+def _prepared_pipeline(pipeline, prepare):
+    """Batches of `tf.data`, preprocessed in its graph or, where that fails, outside.
+
+    On another backend `keras.ops` do not trace there; nor does NumPy anywhere.
+    """
+    if keras.config.backend() == "tensorflow":
+        with contextlib.suppress(Exception):
+            return pipeline.map(prepare.in_pipeline)
+    length = int(pipeline.cardinality())
+    if length < 0:
+        length = None if length == _INFINITE else _UNKNOWN
+    return _in_turn(pipeline, length, prepare)
+
+
+def _in_turn(batches, num_batches, prepare):
+    """An iterable of batches as Keras takes it; prepared, where that is not done
+    with every `PyDataset`."""
+
+    def stream():
+        for batch in batches:
+            batch = keras.tree.map_structure(keras.ops.convert_to_numpy, batch)
+            yield tuple(batch) if isinstance(batch, list) else batch
+
+    def prepared():
+        return (prepare(lambda batch=batch: batch) for batch in stream())
+
+    if num_batches == _UNKNOWN:
+        return BatchesUntilTheEnd(prepared)
+    return BatchesInTurn(stream, num_batches)
 
 
 def _indexable(array):

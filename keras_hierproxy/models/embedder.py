@@ -13,6 +13,7 @@ from keras_hierproxy.losses import BoundLoss, EmbeddingLoss, ProxyLoss, SumLoss
 from keras_hierproxy.losses.binding import bind, sums_of, terms_of
 from keras_hierproxy.models.backup import Backup
 from keras_hierproxy.models.batches import (
+    BatchesUntilTheEnd,
     Preparation,
     PreparedBatches,
     SetEpoch,
@@ -146,6 +147,12 @@ class Embedder:
         refuse_hdf5_config()
         return super().get_config()
 
+    @classmethod
+    def from_config(cls, config, *args, **kwargs):
+        # Keras takes the entries out of what it is given, and of what is nested in it.
+        config = keras.tree.map_structure(lambda leaf: leaf, config)
+        return super().from_config(config, *args, **kwargs)
+
     def get_compile_config(self):
         if not self.compiled:
             return None
@@ -211,6 +218,12 @@ class Embedder:
             )
         prepare = self._preparation()
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, prepare)
+        if class_weight is not None and isinstance(batches, BatchesUntilTheEnd):
+            raise ValueError(
+                "`class_weight` needs data of a known number of batches. Yield "
+                "`(x, y, sample_weight)`, or tell `tf.data` the number by "
+                "`dataset.apply(tf.data.experimental.assert_cardinality(n))`."
+            )
         if validation_data is not None:
             arrays = keras.utils.unpack_x_y_sample_weight(validation_data)
             validation_data = as_batches(*arrays, batch_size, False, prepare)

@@ -24,7 +24,7 @@ def prepare_callbacks(model, callbacks, has_validation_data):
             mode, for callbacks that cannot work with grouped learning rates, and for a
         `ModelCheckpoint` whose file could not be loaded again.
     """
-    callbacks = keras.tree.flatten(callbacks) if callbacks is not None else []
+    callbacks = _flat(callbacks) if callbacks is not None else []
     writers = [c for c in callbacks if isinstance(c, RetrievalEvaluation)]
     others = [c for c in callbacks if not isinstance(c, RetrievalEvaluation)]
     orthogonal = _orthogonal_layers(model)
@@ -39,6 +39,22 @@ def prepare_callbacks(model, callbacks, has_validation_data):
     if _needs_hierarchy_update(model, others):
         others.insert(0, HierarchyUpdate())
     return with_backups([*writers, *others])
+
+
+def _flat(callbacks):
+    """Single callbacks out of nested lists, tuples and `CallbackList`s."""
+    flat = []
+    for callback in keras.tree.flatten(callbacks):
+        if isinstance(callback, keras.callbacks.CallbackList):
+            flat += _flat(callback.callbacks)
+        elif isinstance(callback, keras.callbacks.Callback):
+            flat.append(callback)
+        else:
+            raise ValueError(
+                "`callbacks` must be `keras.callbacks.Callback`s, one or lists of "
+                f"them. Received: {callback!r}."
+            )
+    return flat
 
 
 class LogOrthogonality(keras.callbacks.Callback):

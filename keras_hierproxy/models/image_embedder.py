@@ -14,6 +14,7 @@ from keras_hierproxy.layers import (
     ProjectToGeometry,
 )
 from keras_hierproxy.models import presets
+from keras_hierproxy.models.cloning import clonable, remember_source
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.models.freezing import freeze
 
@@ -80,6 +81,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
     128
     """
 
+    @clonable
     def __init__(
         self,
         backbone,
@@ -139,6 +141,30 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         # Training wants a loss; there is none to compile with by default.
         kwargs.setdefault("compile", False)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+
+    def _init_from_graph(self, source, inputs, outputs, name=None):
+        """An embedder over layers of its own that were cloned from another's."""
+        graph = keras.Model(inputs, outputs)
+        layers = {layer.name: layer for layer in graph.layers}
+        for part in ("backbone", "proxies", "latent"):
+            original = getattr(source, part)
+            setattr(self, part, None if original is None else layers[original.name])
+        # Not in the graph, and not trained.
+        self.preprocessor = source.preprocessor
+        for setting in ("num_classes", "embedding_dim", "pooling", "last_norm"):
+            setattr(self, setting, getattr(source, setting))
+        self.head_initializer = source.head_initializer
+        self.frozen = freeze(self.backbone, source.frozen)
+        # What was trained before are the other's weights.
+        self.pretrained = False
+        self.fresh_layers = []
+        super().__init__(inputs=inputs, outputs=outputs, name=name, compile=False)
+
+    def _run_through_graph(self, *args, **kwargs):
+        # Private, but the one method of a model that `clone_model` calls.
+        outputs = super()._run_through_graph(*args, **kwargs)
+        remember_source(outputs, self)
+        return outputs
 
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantizes the network's weights, as `keras.Model.quantize`.
@@ -352,7 +378,7 @@ def _images(backbone):
             "`khp.models.conv4()`. Received: "
             f"backbone={backbone!r}; for a name there is `ImageEmbedder.from_preset`."
         )
-    inputs = keras.tree.flatten(backbone.input)
+    inputs = keras.tree.flatten(backbone.inputs)
     if len(inputs) != 1:
         raise ValueError(
             "An image backbone must have one input, the images. Received: "
@@ -363,7 +389,9 @@ def _images(backbone):
 
 
 def _features(backbone):
-    features = backbone(backbone.input)
+    # A `Sequential` has no input until it is called.
+    is_sequential = isinstance(backbone, keras.Sequential)
+    features = backbone(backbone.inputs[0] if is_sequential else backbone.input)
     stages = getattr(backbone, "stage_names", None)
     return features[stages[-1]] if stages and isinstance(features, dict) else features
 

@@ -1,0 +1,162 @@
+"""Keras's and Python's own ways to copy: clones, configurations, pickles."""
+
+import copy
+import gc
+import inspect
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+import keras_hierproxy as khp
+from tests import tiny
+
+BALL = khp.geometry.PoincareBall()
+
+
+def embedder(**options):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3, 4)(inputs)
+    backbone = keras.Model(inputs, keras.layers.BatchNormalization()(x), name="net")
+    return khp.models.ImageEmbedder(backbone, num_classes=4, embedding_dim=8, **options)
+
+
+def train(model, x=tiny.IMAGES, y=tiny.IMAGE_LABELS, loss=None):
+    loss = loss or khp.losses.HierProxyLoss()
+    model.compile(loss=loss, run_eagerly=tiny.EAGERLY)
+    return tiny.fit(model, x, y)["loss"][0]
+
+
+def pickled(thing):
+    return pickle.loads(pickle.dumps(thing))
+
+
+EMBEDDERS = {
+    "plain": {},
+    "preprocessor": {"preprocessor": keras.layers.Rescaling(1 / 255)},
+    "function": {"preprocessor": np.asarray},
+    "taxonomy": {"proxies": khp.layers.HierProxies(4, taxonomy=[[0], [0], [1], [1]])},
+    "frozen": {"frozen": ["batch_norm"], "last_norm": True, "pooling": "avg_max"},
+    "ball": {"geometry": BALL, "latent": khp.layers.LatentHierarchy(8, BALL)},
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_clone_of_an_embedder(name, compiled):
+    original = embedder(**EMBEDDERS[name])
+    loss = khp.losses.HierProxyLoss()
+    loss = loss + khp.losses.HIERLoss() if name == "ball" else loss
+    if compiled:
+        train(original, loss=loss)
+    before = original.embed(tiny.IMAGES)
+    clone = keras.models.clone_model(original)
+    assert type(clone) is khp.models.ImageEmbedder and clone.compiled is compiled
+    assert clone.geometry == original.geometry and clone.name == original.name
+    assert clone.preprocessor is original.preprocessor
+    assert clone.proxies in clone.layers and clone.proxies is not original.proxies
+    assert clone.get_config().keys() == original.get_config().keys()
+    trained = [weight.path for weight in clone.trainable_weights]
+    assert trained == [weight.path for weight in original.trainable_weights]
+    assert np.abs(clone.embed(tiny.IMAGES) - before).max() > 1e-3
+    if not compiled:
+        clone.compile(loss=loss, run_eagerly=tiny.EAGERLY)
+    assert np.isfinite(tiny.fit(clone, tiny.IMAGES, tiny.IMAGE_LABELS)["loss"])
+    np.testing.assert_array_equal(original.embed(tiny.IMAGES), before)
+
+
+def test_clone_through_a_function_of_its_layers():
+    def without_norm(layer):
+        config = layer.get_config()
+        return layer.__class__.from_config({**config, "trainable": layer.name != "net"})
+
+    clone = keras.models.clone_model(embedder(), clone_function=without_norm)
+    assert not clone.backbone.trainable and clone.backbone in clone.layers
+
+
+def test_clone_is_saved_and_cloned_again(tmp_path):
+    clone = keras.models.clone_model(keras.models.clone_model(embedder()))
+    gc.collect()
+    clone.save(tmp_path / "clone.keras")
+    loaded = keras.models.load_model(tmp_path / "clone.keras")
+    np.testing.assert_allclose(loaded.embed(tiny.IMAGES), clone.embed(tiny.IMAGES))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_clone_of_an_embedding_model(compiled):
+    original = tiny.compiled_model() if compiled else tiny.embedding_model()
+    clone = keras.models.clone_model(original)
+    assert type(clone) is khp.models.EmbeddingModel
+    if not compiled:
+        clone.compile(
+            "sgd", loss=khp.losses.ProxyAnchorLoss(), run_eagerly=tiny.EAGERLY
+        )
+    assert clone.loss.proxies is clone.layers[-1] is not original.layers[-1]
+    assert np.isfinite(tiny.fit(clone)["loss"])
+
+
+def test_a_sequential_backbone():
+    layers = [keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)]
+    model = khp.models.ImageEmbedder(keras.Sequential(layers), num_classes=4)
+    assert np.isfinite(train(model))
+    np.testing.assert_allclose(
+        pickled(model).embed(tiny.IMAGES), model.embed(tiny.IMAGES), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_copies_of_models(copied):
+    for model, x in [(embedder(), tiny.IMAGES), (tiny.embedding_model(), tiny.INPUTS)]:
+        y = tiny.IMAGE_LABELS if x is tiny.IMAGES else tiny.LABELS
+        train(model, x, y)
+        again = copied(model)
+        np.testing.assert_allclose(again.embed(x), model.embed(x), atol=1e-6)
+        assert np.isfinite(tiny.fit(again, x, y)["loss"])
+
+
+LATENT = khp.layers.LatentHierarchy(8, BALL, name="latent")
+THINGS = [
+    *(loss() for loss in vars(khp.losses).values() if inspect.isclass(loss)
+      and loss.__module__.startswith("keras_hierproxy.losses.")
+      and loss.__name__ not in ("BoundLoss", "EmbeddingLoss", "ProxyLoss", "SumLoss")),
+    khp.losses.ProxyAnchorLoss() + 0.5 * khp.losses.MultiSimilarityLoss(),
+    khp.losses.HierProxyLoss(khp.losses.CosFaceLoss(), [1.0, 0.25]),
+    khp.losses.SupConLoss(geometry=BALL),
+    khp.layers.Proxies(4, 2, regularizer=khp.regularizers.SoftOrthogonality(0.1)),
+    khp.layers.HierProxies(4, level_sizes=(2,)),
+    khp.layers.HierProxies(4, taxonomy=[[0], [0], [1], [1]]),
+    LATENT,
+    khp.layers.ProjectToGeometry(BALL),
+    khp.layers.GeneralizedMeanPooling2D(),
+    khp.layers.FitToInk(),
+    khp.regularizers.SoftOrthogonality(0.1),
+    khp.geometry.Sphere(),
+    BALL,
+    embedder(),
+    embedder(geometry=BALL, preprocessor=khp.layers.FitToInk(16)),
+    tiny.embedding_model(),
+    khp.optimizers.grouped(tiny.embedding_model(), warmup_steps=3),
+    khp.optimizers.GroupRate(1e-3, keras.optimizers.schedules.CosineDecay(1.0, 9)),
+]  # fmt: skip
+
+
+def test_every_registered_class_is_here():
+    registered = {
+        cls
+        for name, cls in keras.saving.get_custom_objects().items()
+        if name.startswith("keras_hierproxy>") and inspect.isclass(cls)
+        and cls.__module__.startswith("keras_hierproxy.")
+    }  # fmt: skip
+    tried = {type(thing) for thing in THINGS}
+    missing = {cls.__name__ for cls in registered - tried}
+    assert len(registered) > 20 and not missing
+
+
+@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: type(thing).__name__)
+def test_from_config_leaves_its_argument_alone(thing):
+    config = thing.get_config()
+    given = copy.deepcopy(config)
+    first, second = type(thing).from_config(given), type(thing).from_config(given)
+    assert given == config
+    assert first.get_config() == second.get_config() == config
