@@ -220,7 +220,9 @@ def test_callbacks_of_ones_own_stay(tmp_path):
 def test_a_damaged_backup_is_named(name, damage, tmp_path):
     interrupted(tmp_path, stop_early(), after=2)
     (tmp_path / "backup" / name).write_bytes(damage)
-    with pytest.raises(ValueError, match=f"{name}.*damaged.*[Rr]emove .*backup"):
+    with pytest.raises(
+        ValueError, match=f"backup.{name}.*damaged.*[Rr]emove .*to begin anew"
+    ):
         train(tmp_path, stop_early())
 
 
