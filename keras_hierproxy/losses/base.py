@@ -23,6 +23,8 @@ class EmbeddingLoss(keras.losses.Loss):
 
     # Where embeddings must live, for a loss that does not read directions alone.
     required_geometry = None
+    # Whether a batch needs two samples of a class for it to learn anything.
+    over_pairs = False
 
     def __init__(self, name):
         super().__init__(name=name, dtype="float32")

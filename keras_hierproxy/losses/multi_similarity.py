@@ -42,6 +42,8 @@ class MultiSimilarityLoss(EmbeddingLoss):
     >>> loss = MultiSimilarityLoss()(labels, embeddings)
     """
 
+    over_pairs = True
+
     def __init__(self, alpha=2.0, beta=50.0, base=0.5, name="multi_similarity_loss"):
         super().__init__(name)
         self.alpha = checks.real("alpha", alpha, above=0)

@@ -45,6 +45,8 @@ class SupConLoss(EmbeddingLoss):
     >>> loss = SupConLoss()(labels, embeddings)
     """
 
+    over_pairs = True
+
     def __init__(self, temperature=0.1, geometry=None, name="sup_con_loss"):
         super().__init__(name)
         self.temperature = checks.real("temperature", temperature, above=0)

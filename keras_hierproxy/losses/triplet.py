@@ -42,6 +42,8 @@ class TripletLoss(EmbeddingLoss):
     >>> loss = TripletLoss()(labels, embeddings)
     """
 
+    over_pairs = True
+
     def __init__(self, margin=0.05, name="triplet_loss"):
         super().__init__(name)
         self.margin = checks.real("margin", margin)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import types
+import warnings
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from keras.src.trainers.data_adapters.generator_data_adapter import (
 )
 
 from keras_hierproxy.labels import DISTRACTOR, integer_ids
+from keras_hierproxy.models.sample_weights import check_weights
 from keras_hierproxy.ops import num_data_shards
 
 # Losses read ids as int32.
@@ -37,6 +39,7 @@ def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
         `PreparedBatches`, a generator, or a pipeline.
     """
     if is_array_like(x):
+        check_weights(sample_weight)
         arrays = (x, prepare.check(y), sample_weight)
         x = ArrayBatches(arrays, batch_size or 32, shuffle)
     elif callable(getattr(x, "batches", None)):
@@ -76,9 +79,12 @@ class Preparation:
         preprocess: function of a batch's inputs, or None.
         check_inputs: function of them, preprocessed, that raises where the model does
             not take them; in a pipeline of `tf.data` or grain it is not called.
+        over_pairs: names of losses that learn from samples of one class; a batch
+            without two such is told once.
     """
 
-    def __init__(self, check, preprocess, check_inputs):
+    def __init__(self, check, preprocess, check_inputs, over_pairs=()):
+        self.over_pairs = over_pairs
         self.check = check
         self.preprocess = preprocess
         self.check_inputs = check_inputs
@@ -102,6 +108,9 @@ class Preparation:
     def _prepared(self, batch):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         y = self.check(y)
+        check_weights(sample_weight)
+        if self.over_pairs:
+            self._tell_of_no_pairs(y)
         if self.preprocess is not None:
             x = self.preprocess(x)
             x = keras.tree.map_structure(keras.ops.convert_to_numpy, x)
@@ -110,6 +119,17 @@ class Preparation:
         batch = batch if isinstance(batch, tuple) else (batch,)
         # tf.data, through which Keras feeds TensorFlow, takes a list for a tensor.
         return keras.tree.lists_to_tuples(batch)
+
+    def _tell_of_no_pairs(self, labels):
+        if len(np.unique(labels)) < len(labels) or len(labels) < 2:
+            return
+        warnings.warn(
+            f"A batch of {len(labels)} samples holds no two of one class: "
+            f"{' and '.join(self.over_pairs)} can learn no likeness from it. Draw "
+            'several of each: `data.batches(sampler="balanced", images_per_class=4)`.',
+            stacklevel=2,
+        )
+        self.over_pairs = ()
 
     def __enter__(self):
         return self

@@ -25,6 +25,7 @@ from keras_hierproxy.models.batches import (
 from keras_hierproxy.models.export import export
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.models.keeping_weights import keeping_weights
+from keras_hierproxy.models.sample_weights import check_class_weight
 from keras_hierproxy.models.saving import (
     refuse_hdf5,
     refuse_hdf5_config,
@@ -216,6 +217,7 @@ class Embedder:
             x, y, sample_weight, validation_data = _split_off_validation(
                 (x, y, sample_weight), validation_split
             )
+        check_class_weight(class_weight, self._num_classes())
         prepare = self._preparation()
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, prepare)
         if class_weight is not None and isinstance(batches, BatchesUntilTheEnd):
@@ -421,7 +423,12 @@ class Embedder:
 
     def _preparation(self, labelled=True):
         check = self._label_check() if labelled else unchecked
-        return Preparation(check, self._preprocess(), self._check_inputs)
+        over_pairs = [
+            term.name
+            for term in terms_of(getattr(self, "loss", None))
+            if labelled and term.over_pairs
+        ]
+        return Preparation(check, self._preprocess(), self._check_inputs, over_pairs)
 
     def _check_inputs(self, x):
         """Raises for a batch of inputs that the model does not take."""
@@ -429,14 +436,16 @@ class Embedder:
     def _label_check(self):
         if not isinstance(getattr(self, "loss", None), EmbeddingLoss):
             return unchecked
-        num_classes = [
+        return functools.partial(check_labels, num_classes=self._num_classes())
+
+    def _num_classes(self):
+        """How many classes the loss has proxies for, or None."""
+        numbers = [
             term.proxies.num_classes
-            for term in terms_of(self.loss)
+            for term in terms_of(getattr(self, "loss", None))
             if isinstance(term, ProxyLoss)
         ]
-        return functools.partial(
-            check_labels, num_classes=min(num_classes, default=None)
-        )
+        return min(numbers, default=None)
 
 
 def _computes_in_float16(model):

@@ -1,0 +1,73 @@
+"""Weights are checked on the host; a batch without pairs is told of."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import keras_hierproxy as khp
+from tests import tiny
+
+BAD = [-1.0, np.nan, np.inf]
+
+
+def weights(value):
+    return np.r_[np.ones(23), value].astype("float32")
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_weights_that_are_no_multiplicities(value):
+    model = tiny.compiled_model()
+    given = weights(value)
+    with pytest.raises(ValueError, match=f"`sample_weight` .* {value} of sample 23"):
+        tiny.fit(model, sample_weight=given)
+    with pytest.raises(ValueError, match="`sample_weight`"):
+        model.evaluate(tiny.INPUTS, tiny.LABELS, sample_weight=given, verbose=0)
+    with pytest.raises(ValueError, match="`sample_weight`"):
+        tiny.fit(model, validation_data=(tiny.INPUTS, tiny.LABELS, given))
+    batches = tiny.Batches(tiny.INPUTS, tiny.LABELS, given)
+    with pytest.raises(ValueError, match="of sample 7"):
+        model.fit(batches, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({9: 1.0}, "from 0 to 3. Received the key 9"),
+        ({-1: 1.0}, "Received the key -1"),
+        ({"a": 1.0}, "Received the key 'a'"),
+        ({True: 1.0}, "Received the key True"),
+        ({1.0: 1.0}, "Received the key 1.0"),
+        *(({1: value}, r"class_weight\[1\]") for value in BAD),
+        ({1: "1"}, r"class_weight\[1\]"),
+        ([1.0, 1.0, 1.0, 1.0], "must be a dict"),
+    ],
+)
+def test_class_weights_that_are_none(class_weight, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.fit(tiny.compiled_model(), class_weight=class_weight)
+
+
+def test_class_weights_that_are_right():
+    history = tiny.fit(
+        tiny.compiled_model(), class_weight={0: 2.0, 3: 0, np.int8(1): 1}
+    )
+    assert np.isfinite(history["loss"]).all()
+
+
+def told(loss, labels, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tiny.fit(tiny.compiled_model(loss), y=labels, **options)
+    return [str(w.message) for w in caught if "no two of one class" in str(w.message)]
+
+
+def test_batches_without_pairs_are_told_of_once():
+    ones = np.arange(4).repeat(6)[np.argsort(np.arange(24) % 6, kind="stable")]
+    options = {"shuffle": False, "batch_size": 4, "epochs": 2}
+    (message,) = told(khp.losses.TripletLoss(), ones, **options)
+    assert "triplet_loss" in message and "images_per_class=4" in message
+    both = khp.losses.ProxyAnchorLoss() + khp.losses.SupConLoss()
+    assert len(told(both, ones, **options)) == 1
+    assert not told(khp.losses.ProxyAnchorLoss(), ones, **options)
+    assert not told(khp.losses.TripletLoss(), np.sort(ones), **options)
