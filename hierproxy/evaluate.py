@@ -59,7 +59,8 @@ def evaluate(
     k: Annotated[
         object | None,
         option(
-            "The K of Recall@K, such as `1,10,100`; by default 1, 2, 4 and 8.",
+            "The K of Recall@K and Precision@K, such as `1,10,100`; by default 1, 2, 4 "
+            "and 8.",
             parser=positive_integers,
             metavar="KS",
         ),
@@ -68,8 +69,8 @@ def evaluate(
         object | None,
         option(
             "Any of `recall`, `precision@1`, `r_precision`, `map@r` (these four by "
-            "default), `map`, `mrr`, `ndcg`, `asi`, `h_ap`, `nmi`, `ami`, or `all`. "
-            "The last seven take longer.",
+            "default), `precision` at each K, `map`, `mrr`, `ndcg`, `asi`, `h_ap`, "
+            "`nmi`, `ami`, or `all`. The last seven take longer.",
             parser=names,
             metavar="NAMES",
         ),
