@@ -43,6 +43,7 @@ def load_cars(
     seed=0,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """Cars-196: 16,185 photos of 196 models of cars.
 
@@ -73,6 +74,8 @@ def load_cars(
         memory_limit: bytes up to which the decoded images are kept in memory;
             beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
             to 1 GiB.
+        background: behind what is transparent, as of `from_directory`.
+            Defaults to `"white"`.
 
     Returns:
         `Splits` of disjoint classes.
@@ -91,7 +94,7 @@ def load_cars(
     data.test.num_classes  # 98
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     in_parts = None if root is None else TWO_PARTS.look(root)
     folder = in_parts or LAYOUT.find(root)
     train, test = _read_two_parts(folder) if in_parts else _read_whole(folder)

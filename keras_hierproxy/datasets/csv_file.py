@@ -5,10 +5,11 @@ import os
 import pathlib
 
 from keras_hierproxy.datasets.dataset import Splits
-from keras_hierproxy.datasets.finding import locate, same_name
+from keras_hierproxy.datasets.finding import Locator, same_name
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import check_columns, line_error
 from keras_hierproxy.datasets.rows import Rows, check_shares, read_rows
+from keras_hierproxy.files import ENCODING
 
 # Columns that are not levels of labels.
 _NO_LEVELS = ("path", "split", "group")
@@ -38,10 +39,11 @@ def from_csv(
     ```
 
     The names of the label columns become `level_names`; labels are strings. Columns
-    are divided by commas, and the text is UTF-8. `split` is `train`, `validation` or
-    `test`; or `query` and `gallery` instead of `test`, for queries that retrieve from
-    other images. Where no line is of `validation`, validation classes are taken out of
-    the training ones. Whether the sets have disjoint classes is up to the file.
+    are divided by commas, and the text is UTF-8, but for names of files, which may be
+    any bytes. `split` is `train`, `validation` or `test`; or `query` and `gallery`
+    instead of `test`, for queries that retrieve from other images. Where no line is of
+    `validation`, validation classes are taken out of the training ones. Whether the
+    sets have disjoint classes is up to the file.
 
     `group` says which images were taken together, of one clip, camera or product shoot:
     in evaluation a query does not retrieve the images of its own group. It may be
@@ -118,12 +120,14 @@ def _read_lines(file):
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
     try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
+        # Names of files are bytes, and need not be text.
+        with file.open(newline="", **ENCODING | {"encoding": "utf-8-sig"}) as text:
             reader = csv.reader(text, strict=True)
             lines = [(reader.line_num, line) for line in reader if line]
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise ValueError(f"{file} is not a CSV file in UTF-8: {error}.") from error
     names = [name.strip() for name in lines[0][1]] if lines else []
+    _check_text(file, 1, ",".join(names))
     levels = [name for name in names if name not in _NO_LEVELS]
     if "path" not in names or not levels or "" in names or len(set(names)) < len(names):
         raise ValueError(
@@ -134,28 +138,40 @@ def _read_lines(file):
     rows = []
     for number, line in lines[1:]:
         check_columns(file, number, line, names, ",".join(line))
-        rows.append(
-            (
-                number,
-                dict(zip(names, (cell.strip(" \t") for cell in line), strict=True)),
-            )
-        )
+        row = dict(zip(names, line, strict=True))
+        for name in row.keys() - {"path"}:
+            row[name] = row[name].strip(" \t")
+            _check_text(file, number, row[name])
+        rows.append((number, row))
     if not rows:
         raise ValueError(f"{file} lists no images.")
     return names, rows
 
 
+def _check_text(file, number, cell):
+    try:
+        cell.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{file} is not a CSV file in UTF-8: line {number} holds "
+            f"{os.fsencode(cell)!r}."
+        ) from error
+
+
 def _sort_lines(file, lines, level_names, root, one_set):
     """Name of a set to its rows; all are of `train` if they are to be one set."""
     root = file.parent if root is None else pathlib.Path(root)
+    locator = Locator()
     parts, seen = {}, {}
     for number, line in lines:
-        empty = [name for name in line if not line[name] and name != "group"]
+        empty = [n for n in line if not line[n].strip(" \t") and n != "group"]
         if empty:
             raise line_error(file, number, f"nothing in the column {empty[0]!r}.")
-        path = locate(root / line["path"])
+        path = _find(locator, root, line["path"])
+        if not path.exists():
+            _check_text(file, number, line["path"])
         # `a/0.png` and `b/../a/0.png` are one file.
-        if (first := seen.setdefault(os.path.realpath(path), number)) != number:
+        if (first := seen.setdefault(locator.place(path), number)) != number:
             raise line_error(
                 file, number, f"{line['path']} is already in line {first}."
             )
@@ -174,6 +190,12 @@ def _sort_lines(file, lines, level_names, root, one_set):
     return parts
 
 
+def _find(locator, root, name):
+    """The path of a file; spaces around its name are the name's if it is there so."""
+    path = locator.find(root / name)
+    return path if path.exists() else locator.find(root / name.strip(" \t"))
+
+
 def _check_parts(file, parts):
     if "gallery" in parts and "test" in parts:
         raise ValueError(
@@ -190,7 +212,8 @@ def _check_parts(file, parts):
 
 
 def _check_images(file, paths):
-    missing = [path for path in paths if not path.is_file()]
+    # What is there, and no file, is told when it is read.
+    missing = [path for path in paths if not path.exists()]
     if missing:
         raise FileNotFoundError(
             f"{len(missing):,} of the {len(paths):,} images that {file} lists are not "

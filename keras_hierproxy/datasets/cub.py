@@ -37,6 +37,7 @@ def load_cub(
     seed=0,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """CUB-200-2011: 11,788 photos of 200 species of birds.
 
@@ -62,6 +63,8 @@ def load_cub(
         memory_limit: bytes up to which the decoded images are kept in memory;
             beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
             to 1 GiB.
+        background: behind what is transparent, as of `from_directory`.
+            Defaults to `"white"`.
 
     Returns:
         `Splits` of disjoint classes.
@@ -80,7 +83,7 @@ def load_cub(
     data.test.num_classes  # 100
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     folder = LAYOUT.find(root)
     train, test = _read_index(folder)
     LAYOUT.check_counts(COUNTS, count_rows(train, test))

@@ -120,8 +120,10 @@ def _find_images(root):
         raise FileNotFoundError(f"There is no folder {root}.")
     _check_not_splits(root)
     paths, passed_over = [], []
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not is_clutter(name))
+        for name in subfolders:
+            _check_no_loop(pathlib.Path(folder, name))
         images, others = names_of_images(files)
         if not images and not subfolders:
             raise ValueError(
@@ -133,6 +135,18 @@ def _find_images(root):
     warn_of_passed_over(passed_over)
     _check_depths(root, paths)
     return paths
+
+
+def _refuse(error):
+    raise error
+
+
+def _check_no_loop(folder):
+    if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(
+            f"The folder {folder} is a link to one that it lies in, so there is no "
+            "end. Remove it."
+        )
 
 
 def _check_depths(root, paths):

@@ -5,6 +5,7 @@ import pathlib
 import stat
 import unicodedata
 import warnings
+import zipfile
 
 # Raster formats that Pillow reads by itself: no PostScript, for which it would start
 # another program, nothing without a mark of its own in the first bytes, and no video.
@@ -22,13 +23,19 @@ FORMATS = (
     "TIFF",
     "WEBP",
 )
+# Of a file; more than any picture takes that is small enough to be decoded.
+MAX_BYTES = 2**29
+_BINARY = getattr(os, "O_BINARY", 0)
 # What systems and tools leave beside the user's files, in lower case.
 _CLUTTER = {
-    "__macosx",
-    "@eadir",
+    "#recycle",
     "$recycle.bin",
+    "@eadir",
+    "@recycle",
+    "__macosx",
     "desktop.ini",
     "ehthumbs.db",
+    "icon\r",
     "lost+found",
     "system volume information",
     "thumbs.db",
@@ -95,19 +102,28 @@ def open_regular(path):
         path: str or path of a file, or a `zipfile.Path`.
 
     Raises:
-        OSError: it is missing, or no regular file.
+        OSError: it is missing, no regular file, or larger than any image.
     """
-    if not isinstance(path, str | os.PathLike):
+    if isinstance(path, zipfile.Path):
+        _check_bytes(path.root.getinfo(path.at).file_size)
         return path.open("rb")
     # Else opening a pipe waits for somebody to write to it.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is a folder, a pipe or a device, and no file")
+        _check_bytes(status.st_size)
+    except OSError:
         os.close(handle)
-        raise OSError("it is a folder, a pipe or a device, and no file")
+        raise
     return os.fdopen(handle, "rb")
 
 
-_BINARY = getattr(os, "O_BINARY", 0)
+def _check_bytes(size):
+    # Some formats are read as a whole before they are looked at.
+    if size > MAX_BYTES:
+        raise OSError(f"it has {size:,} bytes, and at most {MAX_BYTES:,} are read")
 
 
 def same_name(name):
@@ -118,22 +134,42 @@ def same_name(name):
     return unicodedata.normalize("NFC", name)
 
 
-def locate(path):
-    """The path of a file whose name may be written in another form of Unicode.
+class Locator:
+    """Finds files whose names may be written in another form of Unicode.
 
-    Args:
-        path: `pathlib.Path`, or `zipfile.Path`.
-
-    Returns:
-        The path as it is on the disk; `path` itself where there is none.
+    What it has seen of folders it keeps, so that a list of many files is quick.
     """
-    if path.exists() or not isinstance(path, pathlib.Path) or not path.name:
-        return path
-    parent = locate(path.parent)
-    if (parent / path.name).exists() or not parent.is_dir():
-        return parent / path.name
-    wanted = same_name(path.name)
-    for name in os.listdir(parent):
-        if same_name(name) == wanted:
-            return parent / name
-    return path
+
+    def __init__(self):
+        self._names = {}
+        self._folders = {}
+
+    def find(self, path):
+        """The path of a file as it is on the disk; `path` itself where there is none.
+
+        Args:
+            path: `pathlib.Path`.
+        """
+        if path.exists():
+            return path
+        # Other forms are of letters beyond ASCII.
+        if str(path).isascii() or path == path.parent:
+            return path
+        folder = self.find(path.parent)
+        if folder not in self._names:
+            names = os.listdir(folder) if folder.is_dir() else ()
+            self._names[folder] = {same_name(name): name for name in names}
+        return folder / self._names[folder].get(same_name(path.name), path.name)
+
+    def place(self, path):
+        """One str for all ways to say where a file lies.
+
+        Two links to a file are two, as they have names of their own.
+
+        Args:
+            path: `pathlib.Path`.
+        """
+        folder = path.parent
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._folders[folder], path.name)

@@ -42,6 +42,7 @@ def load_grocery_store(
     seed=0,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """Grocery Store: photos of 81 kinds of fruit, vegetables and packages in shops.
 
@@ -82,6 +83,8 @@ def load_grocery_store(
         memory_limit: bytes up to which the decoded images are kept in memory;
             beyond, each batch decodes its own, for which the zip file has to be
             unpacked. Defaults to 1 GiB.
+        background: behind what is transparent, as of `from_directory`.
+            Defaults to `"white"`.
 
     Returns:
         `Splits`, of which `train` and `validation` have disjoint classes.
@@ -100,7 +103,7 @@ def load_grocery_store(
     data.train.level_names  # ("fine", "coarse", "department")
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     if test_split not in _TEST_SPLITS:
         raise ValueError(
             f"test_split must be one of {_TEST_SPLITS}. Received: {test_split!r}"

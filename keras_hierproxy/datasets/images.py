@@ -8,7 +8,11 @@ import warnings
 import numpy as np
 
 from keras_hierproxy import checks
-from keras_hierproxy.datasets.eight_bits import has_known_range, opaque
+from keras_hierproxy.datasets.eight_bits import (
+    has_known_range,
+    opaque,
+    unpack_transparent_color,
+)
 from keras_hierproxy.datasets.finding import formats, open_regular
 
 # A picture of more takes over 400 MB while it is decoded, and may be made to do so.
@@ -20,6 +24,16 @@ COLOR_MODES = {"rgb": "RGB", "grayscale": "L"}
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 # Formats that are decoded at a fraction of their size where that will do.
 _DRAFTED = ("JPEG", "MPO")
+# How Pillow turns upright what EXIF gives these numbers.
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
@@ -80,20 +94,25 @@ def decode(
     Raises:
         UnreadableImage: the file is missing, truncated or no image.
     """
-    from PIL import ExifTags, ImageOps
+    from PIL import Image
 
     try:
         with open_regular(path) as file, _open(file) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
-            size = image.size[::-1] if turned else image.size
+            if image.format not in _DRAFTED:
+                # The notes of a PNG may come last, and a TIFF turns itself.
+                image.load()
+            turn = _turn(image)
+            full = image.size
+            size = full[::-1] if turn in (5, 6, 7, 8) else full
             box = center_box(size, image_size) if part is None else part(size)
             reduction = _draft(image, mode, box, image_size)
-            _check_pixels(image)
-            ImageOps.exif_transpose(image, in_place=True)
+            _check_pixels(image, full)
             picture = opaque(image, mode, background)
+            if turn in _TURNS:
+                picture = picture.transpose(Image.Transpose[_TURNS[turn]])
+            return resize(picture, image_size, np.divide(box, reduction), interpolation)
     except Exception as error:  # Pillow's, of many kinds, for a broken file
         raise UnreadableImage(path, error) from error
-    return resize(picture, image_size, np.divide(box, reduction), interpolation)
 
 
 def center_box(size, image_size, share=1.0):
@@ -204,15 +223,35 @@ def check_background(background):
 def _open(file):
     from PIL import Image
 
-    return Image.open(file, formats=formats())
+    image = Image.open(file, formats=formats())
+    if image.format not in _DRAFTED:
+        _check_pixels(image, image.size)
+    unpack_transparent_color(image)
+    return image
 
 
-def _check_pixels(image):
-    """Before any memory is taken for them."""
-    width, height = image.size
+def _turn(image):
+    """The number that EXIF gives the camera's position; 1 if it stood upright."""
+    from PIL import ExifTags
+
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow's, of many kinds, for broken notes on a good picture
+        return 1
+
+
+def _check_pixels(image, full):
+    """Raises before any memory is taken for the pixels.
+
+    Args:
+        image: Pillow image, of which a fraction of the size may be decoded.
+        full: `(width, height)` in the file.
+    """
+    # A JPEG in several passes is held as a whole between them.
+    width, height = full if image.info.get("progressive") else image.size
     if width * height > MAX_PIXELS:
         raise ValueError(
-            f"it has {width} x {height} pixels, and at most {MAX_PIXELS:,} are "
+            f"it has {full[0]} x {full[1]} pixels, and at most {MAX_PIXELS:,} are "
             "decoded. Make it smaller"
         )
 
@@ -246,23 +285,26 @@ def check_file(path):
     try:
         with open_regular(path) as file:
             with _open(file) as image:
-                ending = _ENDINGS.get(image.format, b"")
-                if image.format not in _DRAFTED:
-                    _check_pixels(image)
-                if not has_known_range(image):
-                    ending = b""
+                _shrink(image)
+                known = has_known_range(image)
+                ending = _ENDINGS.get(image.format, b"") if known else b""
             if ending:
                 file.seek(-len(ending), os.SEEK_END)
                 if file.read() == ending:
                     return
             file.seek(0)
             with _open(file) as image:
-                if math.prod(image.size) > MAX_PIXELS:
-                    image.draft("L", (1, 1))  # as few as make all of it be read
-                _check_pixels(image)
-                opaque(image, "L", (255, 255, 255))
+                _shrink(image)
+                opaque(image, "L", (255, 255, 255)).load()
     except Exception as error:  # Pillow's, of many kinds, for a broken file
         raise UnreadableImage(path, error) from error
+
+
+def _shrink(image):
+    """Has a JPEG decoded at the least fraction, for which all of it is read, too."""
+    full = image.size
+    image.draft("L", (1, 1))
+    _check_pixels(image, full)
 
 
 def read_all(read, sources, skip_bad):
@@ -314,9 +356,16 @@ class ImageFiles:
     `image_size`, keeping their proportions. For training on random parts of the
     originals instead, see `RandomResizedCrop`.
 
+    What is transparent is laid on `background`. 16 bits are scaled to 8, and floats
+    in [0, 1] by 255; 32-bit integers and other floats, of which nothing says what is
+    white, are an error. Of a file with several pictures the first one is taken. Only
+    regular files of the formats on `from_directory`'s list are opened, whatever their
+    suffix, and only up to 50 million pixels, which of a JPEG are counted at the
+    fraction of its size that it is decoded at.
+
     Args:
         paths: sequence of `N` paths.
-        image_size: `(height, width)`.
+        image_size: `(height, width)`, or one number for both.
         color_mode: `"rgb"` or `"grayscale"`. Defaults to `"rgb"`.
         center_crop: what share of the sides of the largest centred part to keep, in
             `(0, 1]`. Defaults to 1, all of it. `224 / 256` with an `image_size` of
@@ -332,6 +381,10 @@ class ImageFiles:
     Attributes:
         shape: `(N, H, W, C)`.
         dtype: `uint8`.
+
+    Raises:
+        ValueError: an argument that is none of these. An image that cannot be read
+            raises one when it is asked for.
 
     Example:
 

@@ -45,6 +45,7 @@ def load_in_shop(
     seed=0,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """In-Shop Clothes Retrieval: 52,712 photos of 7,982 clothes of a shop.
 
@@ -75,6 +76,8 @@ def load_in_shop(
         memory_limit: bytes up to which the decoded images are kept in memory;
             beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
             to 1 GiB.
+        background: behind what is transparent, as of `from_directory`.
+            Defaults to `"white"`.
 
     Returns:
         `Splits` of disjoint items.
@@ -93,7 +96,7 @@ def load_in_shop(
     data.test.is_query.sum()  # 14218
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     folder = LAYOUT.find(root)
     train, test = _read_index(folder)
     num_queries = sum(test.is_query)

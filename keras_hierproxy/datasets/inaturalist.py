@@ -55,6 +55,7 @@ def load_inaturalist(
     seed=0,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """iNaturalist-2018: 461,939 photos of 8,142 species.
 
@@ -89,6 +90,8 @@ def load_inaturalist(
         memory_limit: bytes up to which the decoded images are kept in memory;
             beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
             to 1 GiB.
+        background: behind what is transparent, as of `from_directory`.
+            Defaults to `"white"`.
 
     Returns:
         `Splits` of disjoint species.
@@ -107,7 +110,7 @@ def load_inaturalist(
     data.test.num_levels  # 7
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     folder = LAYOUT.find(root)
     file = next((folder / f for f in _CATEGORIES if (folder / f).exists()), None)
     if file is None:

@@ -34,6 +34,7 @@ def load_sop(
     seed=0,
     skip_bad=False,
     memory_limit=2**30,
+    background="white",
 ):
     """Stanford Online Products: 120,053 photos of 22,634 products on eBay.
 
@@ -60,6 +61,8 @@ def load_sop(
         memory_limit: bytes up to which the decoded images are kept in memory;
             beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
             to 1 GiB.
+        background: behind what is transparent, as of `from_directory`.
+            Defaults to `"white"`.
 
     Returns:
         `Splits` of disjoint products.
@@ -78,7 +81,7 @@ def load_sop(
     data.test.level_names  # ("product", "category")
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit)
+    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     folder = LAYOUT.find(root)
     categories = {}
     train, test = (
