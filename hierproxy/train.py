@@ -26,6 +26,9 @@ from hierproxy.plan import print_plan
 from hierproxy.start import import_runs
 from hierproxy.tables import print_metrics, print_splits
 
+# Above, infinity included, a learning rate is a slip.
+_LARGEST_RATE = 1000.0
+
 
 @app.command()
 def train(
@@ -139,10 +142,18 @@ def train(
             panel="Training",
             metavar="RATE",
             min=0.0,
+            max=_LARGEST_RATE,
         ),
     ] = None,
     proxy_learning_rate: Annotated[
-        float, option("Of the proxies.", panel="Training", metavar="RATE", min=0.0)
+        float,
+        option(
+            "Of the proxies.",
+            panel="Training",
+            metavar="RATE",
+            min=0.0,
+            max=_LARGEST_RATE,
+        ),
     ] = 1e-2,
     augment: Annotated[
         Augment | None,

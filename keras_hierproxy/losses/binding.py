@@ -1,6 +1,9 @@
 """Gives the losses of a model the proxy layers that they read."""
 
+import contextlib
 import copy
+
+import keras
 
 from keras_hierproxy.losses.base import BoundLoss, EmbeddingLoss, SumLoss
 
@@ -51,9 +54,31 @@ def terms_of(loss):
 def _bind_output(loss, model):
     if isinstance(loss, (list, tuple)):
         loss = SumLoss(list(loss))
+    _check_kind(loss)
     if isinstance(loss, SumLoss):
         return loss.with_terms([_bind_output(term, model) for term in loss.terms])
     return _bind_to_layer(loss, model) if isinstance(loss, BoundLoss) else loss
+
+
+def _check_kind(loss):
+    """Refuses the class, or the name, of a loss of this package in place of a loss."""
+    if isinstance(loss, type) and issubclass(loss, EmbeddingLoss):
+        raise ValueError(
+            f"A loss is an object: pass `khp.losses.{loss.__name__}()`. Received the "
+            f"class {loss.__name__}."
+        )
+    if isinstance(loss, str):
+        with contextlib.suppress(ValueError):
+            keras.losses.get(loss)  # one of Keras's own
+            return
+        from keras_hierproxy import losses
+
+        plain = loss.lower().replace("_", "").replace("-", "").removesuffix("loss")
+        names = [name for name in dir(losses) if name.lower() == f"{plain}loss"]
+        name = names[0] if names else "ProxyAnchorLoss"
+        raise ValueError(
+            f"A loss must be an object: pass `khp.losses.{name}()`. Received: {loss!r}."
+        )
 
 
 def _bind_to_layer(loss, model):

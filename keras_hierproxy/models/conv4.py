@@ -5,7 +5,7 @@ import keras
 from keras_hierproxy import checks
 
 
-def conv4(image_shape=(32, 32, 1), filters=64):
+def conv4(image_shape=(32, 32, 1), filters=64, **unknown):
     """Conv-4: four blocks of 3x3 convolution, batch normalisation, ReLU, max pooling.
 
     The standard small backbone of metric and few-shot learning (Vinyals et al.,
@@ -26,6 +26,11 @@ def conv4(image_shape=(32, 32, 1), filters=64):
 
     >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=100)
     """
+    if unknown:
+        raise TypeError(
+            f"conv4() takes image_shape= and filters=. Received: {', '.join(unknown)}."
+            + (" Pass it as image_shape=." if "input_shape" in unknown else "")
+        )
     if len(image_shape) != 3 or min(image_shape[:2]) < 16:
         raise ValueError(
             "`image_shape` must be (height, width, channels), height and width at "

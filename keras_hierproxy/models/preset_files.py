@@ -169,5 +169,13 @@ def first_line(error):
     """The first line of an error's text that tells something, for a sentence."""
     # Where Keras tells what it was about to do, the reason comes at the end.
     text = str(error).rpartition("Exception encountered: ")[2].strip()
-    lines = text.splitlines() or [type(error).__name__]
-    return lines[0].rstrip(" .")
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if not lines:
+        return type(error).__name__
+    # A line that only announces the next says nothing by itself.
+    told = lines[0]
+    for line in lines[1:]:
+        if not told.endswith(":"):
+            break
+        told = f"{told} {line}"
+    return told.rstrip(" .")

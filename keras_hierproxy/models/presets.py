@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import os
 
 import keras
 import keras_hub
@@ -182,6 +183,13 @@ def _config(files):
     """What `config.json` holds."""
     config = files.read(CONFIG_FILE)
     if config is None:
+        run = os.path.join(files.location, "model.keras")
+        if os.path.isfile(run):
+            raise ValueError(
+                f"{files.name!r} is a training run, not a preset. Its model is "
+                f"`keras.models.load_model({str(run)!r})`; `save_to_preset` makes a "
+                "preset of that."
+            )
         raise ValueError(
             f"There is no preset at {files.name!r}: no {CONFIG_FILE}. Name a folder "
             "that `save_to_preset` wrote, or the handle of a model of Keras, "
