@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_hierproxy import checks
 from keras_hierproxy.geometry import PoincareBall, check_geometry
+from keras_hierproxy.layers.scoped_call import note_call
 from keras_hierproxy.retrieval import knn
 from keras_hierproxy.trees import Tree, pruned
 
@@ -76,6 +77,7 @@ class LatentHierarchy(keras.layers.Layer):
     def call(self, embeddings, training=None):
         # For the loss, which comes next in the same step.
         self._evaluating = training is False
+        note_call(self, embeddings)
         return embeddings
 
     def compute_output_shape(self, input_shape):

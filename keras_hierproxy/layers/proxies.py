@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_hierproxy import checks
+from keras_hierproxy.layers.scoped_call import note_call
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -74,6 +75,7 @@ class Proxies(keras.layers.Layer):
         self.proxies = self._add_proxies("proxies", rows, input_shape[-1])
 
     def call(self, embeddings):
+        note_call(self, embeddings)
         return embeddings
 
     def compute_output_shape(self, input_shape):

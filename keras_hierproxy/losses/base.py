@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_hierproxy import checks
 from keras_hierproxy.layers.proxies import Proxies
+from keras_hierproxy.layers.scoped_call import check_scope
 from keras_hierproxy.ops import between_replicas, gather_replicas, num_replicas
 
 
@@ -120,6 +121,12 @@ class BoundLoss(EmbeddingLoss):
                 f"{self.layer_class.__name__}`. Received: proxies={layer!r}."
             )
 
+    def _layer_of(self, embeddings):
+        """The layer to read, beside embeddings that came through it."""
+        layer = self._bound_layer()
+        check_scope(layer, embeddings, type(self).__name__)
+        return layer
+
     def _bound_layer(self):
         if self.proxies is None or isinstance(self.proxies, str):
             raise ValueError(
@@ -159,7 +166,7 @@ class ProxyLoss(BoundLoss):
     multi_center = False
 
     def call(self, labels, embeddings, weights):
-        layer = self._bound_layer()
+        layer = self._layer_of(embeddings)
         valid = (labels >= 0) & (labels < layer.num_classes)
         # Indexing out of range differs by backend, from a crash to a silent
         # wrong row; a NaN loss is seen on all of them.

@@ -101,7 +101,7 @@ class HIERLoss(BoundLoss):
         return self._bound_layer().geometry
 
     def call(self, labels, embeddings, weights):
-        layer = self._bound_layer()
+        layer = self._layer_of(embeddings)
         distance = layer.geometry.pairwise_distance
         latents = layer.points()
         seeds = LocalSeeds(layer.next_seed())

@@ -307,7 +307,6 @@ def test_a_generator():
     np.testing.assert_allclose(points, model.embed(tiny.INPUTS), atol=1e-6)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.data is TensorFlow's")
 def test_a_tf_data_pipeline():
     import tensorflow as tf
 
@@ -327,7 +326,6 @@ def test_a_tf_data_pipeline():
         model.evaluate(pipeline(tiny.LABELS + 0.5), verbose=0)
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="data loaders are PyTorch's")
 def test_a_torch_data_loader():
     import torch
     from torch.utils.data import DataLoader, TensorDataset

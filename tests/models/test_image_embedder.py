@@ -260,20 +260,19 @@ def test_preprocessed_datasets():
 
 
 def datasets(x, y):
-    """One batch as a `PyDataset`, a generator, and what the backend has of its own."""
+    """One batch as what Keras takes on every backend."""
+    import tensorflow as tf
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
     batches = tiny.Batches(x, y)
-    kinds = [batches, lambda: (batches[i] for i in range(1))]
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        kinds.append(tf.data.Dataset.from_tensor_slices((x, y)).batch(8))
-    if BACKEND == "torch":
-        import torch
-        from torch.utils.data import DataLoader, TensorDataset
-
-        tensors = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
-        kinds.append(DataLoader(tensors, batch_size=8))
-    return kinds
+    tensors = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    return [
+        batches,
+        lambda: (batches[i] for i in range(1)),
+        tf.data.Dataset.from_tensor_slices((x, y)).batch(8),
+        DataLoader(tensors, batch_size=8),
+    ]
 
 
 def test_single_batches_are_preprocessed():
