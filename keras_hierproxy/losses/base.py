@@ -129,9 +129,11 @@ class BoundLoss(EmbeddingLoss):
 
     def _bound_layer(self):
         if self.proxies is None or isinstance(self.proxies, str):
+            # A plain `keras.Model` that was loaded or cloned has the name alone.
+            layer = f"model.get_layer({self.proxies!r})" if self.proxies else "layer"
             raise ValueError(
                 f"{type(self).__name__} is not bound to a proxy layer. Pass "
-                f"`{type(self).__name__}(proxies=layer)` with the "
+                f"`{type(self).__name__}(proxies={layer})` with the "
                 f"`khp.layers.{self.layer_class.__name__}` of your model, or build a "
                 "`khp.models.EmbeddingModel`, whose `compile` binds it."
             )

@@ -158,11 +158,16 @@ class Embedder:
         if not self.compiled:
             return None
         config = for_any_backend(self._compile_config.serialize())
-        return {**config, "weight_paths": [weight.path for weight in self.weights]}
+        if config["optimizer"] is not None:
+            # Where a plain `keras.Model`, such as `clone_model` makes of a subclass
+            # with a constructor of its own, passes it over.
+            paths = [weight.path for weight in self.weights]
+            config["optimizer"] = {**config["optimizer"], "weight_paths": paths}
+        return config
 
     def compile_from_config(self, config):
         config = dict(config)
-        saved = config.pop("weight_paths", ())
+        saved = (config["optimizer"] or {}).get("weight_paths", ())
         here = [weight.path for weight in self.weights]
         config["optimizer"] = renumber(config["optimizer"], saved, here)
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -237,7 +242,7 @@ class Embedder:
                 restored = backup.restore(self, epochs)
                 if restored is not None:
                     kwargs["initial_epoch"] = restored
-        with prepare:
+        with keeping_weights(self), prepare:
             return keras.Model.fit(
                 self,
                 batches,
@@ -281,6 +286,12 @@ class Embedder:
             batches = as_batches(x, None, None, batch_size, False, prepare)
             outputs = keras.Model.predict(self, batches, verbose=verbose, **kwargs)
         return keras.tree.map_structure(lambda output: output[:rows], outputs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        return super().train_on_batch(x, self._label_check()(y), *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        return super().test_on_batch(x, self._label_check()(y), *args, **kwargs)
 
     def embed(self, x, batch_size=128, verbose=0):
         """Embeds inputs.

@@ -142,6 +142,17 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         kwargs.setdefault("compile", False)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
 
+    @property
+    def preprocessor(self):
+        return self._preprocessor
+
+    @preprocessor.setter
+    def preprocessor(self, value):
+        # PyTorch lets nothing but a layer follow a layer under one name.
+        if hasattr(self, "_preprocessor"):
+            del self._preprocessor
+        self._preprocessor = value
+
     def _init_from_graph(self, source, inputs, outputs, name=None):
         """An embedder over layers of its own that were cloned from another's."""
         graph = keras.Model(inputs, outputs)

@@ -7,11 +7,12 @@ import keras
 
 @contextlib.contextmanager
 def keeping_weights(model):
-    """Puts a model's weights back where `predict` or `evaluate` raise, on JAX.
+    """Puts a model's weights back where `fit`, `predict` or `evaluate` raise, on JAX.
 
     There Keras 3.15 takes them out of the model before the first batch, and returns
     them after the last: an image that cannot be read, or Ctrl-C, would leave a model
-    that can neither go on nor be saved. (`fit` returns them itself.)
+    that can neither go on nor be saved. (`fit` returns them itself, but not where the
+    first batch fails.)
 
     Args:
         model: `keras.Model`.
@@ -19,7 +20,9 @@ def keeping_weights(model):
     if keras.config.backend() != "jax":
         yield
         return
-    before = [(variable, variable._value) for variable in model.variables]
+    optimizer = getattr(model, "optimizer", None)
+    variables = model.variables + (optimizer.variables if optimizer else [])
+    before = [(variable, variable._value) for variable in variables]
     state = getattr(model, "_jax_state", None)
     try:
         yield

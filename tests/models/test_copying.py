@@ -76,6 +76,31 @@ def test_clone_with_two_losses_over_layers():
     assert [term.proxies for term in clone.loss.terms] == [clone.proxies, clone.latent]
 
 
+def test_clone_of_a_subclass_with_a_constructor_of_its_own():
+    class Narrow(khp.models.ImageEmbedder):
+        def __init__(self, width, **options):
+            inputs = keras.Input((16, 16, 3))
+            backbone = keras.Model(inputs, keras.layers.Conv2D(width, 3)(inputs))
+            super().__init__(backbone, num_classes=4, **options)
+
+    # As Keras makes it of every functional model: plain, and its loss says what to do.
+    clone = keras.models.clone_model(compiled(Narrow(2)))
+    assert clone.compiled and not isinstance(clone, khp.models.ImageEmbedder)
+    with pytest.raises(ValueError, match="not bound to a proxy layer"):
+        clone.fit(tiny.IMAGES, tiny.IMAGE_LABELS, verbose=0)
+
+
+def test_a_plain_model_that_is_loaded_says_which_layer_to_give(tmp_path):
+    proxies = khp.layers.Proxies(4, name="mine")
+    layers = [keras.Input((6,)), keras.layers.Dense(8), proxies]
+    model = keras.Sequential(layers)
+    model.compile("sgd", loss=khp.losses.ProxyAnchorLoss(proxies=proxies))
+    model.save(tmp_path / "plain.keras")
+    loaded = keras.models.load_model(tmp_path / "plain.keras")
+    with pytest.raises(ValueError, match=r"proxies=model.get_layer\('mine'\)"):
+        loaded.fit(tiny.INPUTS, tiny.LABELS, verbose=0)
+
+
 def test_clone_through_a_function_of_its_layers():
     def without_norm(layer):
         config = layer.get_config()

@@ -412,3 +412,12 @@ def test_images_that_are_decoded_on_demand(tmp_path):
 def test_fit_before_compile():
     with pytest.raises(ValueError, match="compile"):
         tiny.fit(tiny.embedding_model())
+
+
+@bad_labels
+def test_bad_labels_of_single_batches(labels, message):
+    model = tiny.compiled_model(optimizer="sgd")
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=message):
+            method(tiny.INPUTS, labels)
+    assert steps(model) == 0
