@@ -364,3 +364,9 @@ def test_an_image_that_cannot_be_read_costs_no_weights(bad):
     for value, old in zip(embedder.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(value, old)
     np.testing.assert_array_equal(embedder.embed(images), before)
+    # After a first run Keras knows the model, and reads no batch ahead.
+    embedder.fit(images, np.zeros(2, int), verbose=0)
+    with pytest.raises(OSError, match="a broken photo"):
+        embedder.fit(Photos(), shuffle=False, verbose=0)
+    assert np.isfinite(embedder.embed(images)).all()
+    embedder.fit(images, np.zeros(2, int), verbose=0)
