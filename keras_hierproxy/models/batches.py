@@ -89,6 +89,7 @@ class Preparation:
         self.preprocess = preprocess
         self.check_inputs = check_inputs
         self.error = None
+        self.is_first = True
 
     def __call__(self, load):
         """Loads a batch, by a function without arguments, and prepares it."""
@@ -112,6 +113,9 @@ class Preparation:
         if self.over_pairs:
             self._tell_of_no_pairs(y)
         if self.preprocess is not None:
+            if self.is_first:
+                self.is_first = False
+                tell_of_small_values(x, self.preprocess)
             x = self.preprocess(x)
             x = keras.tree.map_structure(keras.ops.convert_to_numpy, x)
         self.check_inputs(x)
@@ -137,6 +141,37 @@ class Preparation:
     def __exit__(self, kind, error, traceback):
         if isinstance(error, Exception) and self.error is not None:
             raise self.error from None
+
+
+def tell_of_small_values(images, preprocess):
+    """Warns of images in [0, 1] or [-1, 1] whose preprocessor takes [0, 255].
+
+    To it they are all black. Also of integers: what is 0 or 1 everywhere is rather a
+    mask than a photo of the night. What is 0 everywhere is black in either range.
+
+    Args:
+        images: a batch of arrays; of several inputs nothing is told.
+        preprocess: function of it. One that makes more than 255 of 255, such as
+            `Rescaling(2, -1)`, is not made for such values.
+    """
+    if keras.tree.is_nested(images):
+        return
+    images = keras.ops.convert_to_numpy(images)
+    if not images.size or images.dtype.kind not in "biuf":
+        return
+    # Of most batches the first image tells.
+    if images[0].max() > 1 or not 0 < images.max() <= 1 or images.min() < -1:
+        return
+    white = preprocess(np.full(images.shape, 255, "float32"))
+    if np.abs(keras.ops.convert_to_numpy(white)).max() > 255:
+        return
+    warnings.warn(
+        f"The images have values from {images.min():g} to {images.max():g}, of type "
+        f"{images.dtype}, and the model's preprocessor takes 0 to 255: to it they are "
+        "black. Pass `255 * images`, or a model without a preprocessor if it is to "
+        "learn from such values.",
+        stacklevel=2,
+    )
 
 
 def is_array_like(x):

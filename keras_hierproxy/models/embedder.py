@@ -20,6 +20,7 @@ from keras_hierproxy.models.batches import (
     as_batches,
     check_labels,
     is_array_like,
+    tell_of_small_values,
     unchecked,
 )
 from keras_hierproxy.models.export import export
@@ -326,6 +327,7 @@ class Embedder:
             As `embed`.
         """
         if preprocess and self._preprocess() is not None:
+            tell_of_small_values(x, self._preprocess())
             x = self._preprocess()(x)
         self._check_inputs(x)
         return keras.tree.map_structure(self._points, self.predict_on_batch(x))

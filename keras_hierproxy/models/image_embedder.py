@@ -41,7 +41,8 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
             model by `fit`, `evaluate`, `predict` and `embed`; None for a backbone
             that takes images as they are. A function must be registered
             (`keras.saving.register_keras_serializable`) to be saved with the
-            model; presets hold layers only.
+            model; presets hold layers only. Images in [0, 1], or in [-1, 1], under
+            one that takes [0, 255] get a warning.
         embedding_dim: int, d; 128.
         pooling: `"avg"`, `"max"`, `"avg_max"` (the sum of both, as in the published
             runs of Proxy-Anchor and HIER with ResNet-50) or `"gem"`
