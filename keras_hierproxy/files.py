@@ -149,7 +149,7 @@ def locked(folder, doing):
 
     folder = pathlib.Path(folder)
     path = folder / LOCK
-    is_new = not folder.exists()
+    made = [part for part in (folder, *folder.parents) if not part.exists()]
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -175,9 +175,9 @@ def locked(folder, doing):
         with contextlib.suppress(OSError):  # Windows removes no open files
             path.unlink()
         lock.release()
-        if is_new:
-            with contextlib.suppress(OSError):  # it is not empty
-                folder.rmdir()
+        with contextlib.suppress(OSError):  # it is not empty
+            for part in made:
+                part.rmdir()
 
 
 def csv_text(rows):

@@ -185,7 +185,7 @@ def test_level_says_which_super_classes(data, level, expected):
         ({"level": 0}, "a level of super-classes, above the finest. Received: level=0"),
         ({"batch_size": 3}, "batch_size=3 holds no 2 super-classes .* at least 4"),
         ({"batch_size": 64}, "16 classes .* of 2 .* 3 super-classes of 6 to 6 classes"),
-        ({"super_classes": 0}, "super_classes must be at least 1"),
+        ({"super_classes": 0}, "`super_classes` must be a positive int"),
         ({"shuffle": False}, "sampler='hierarchical' draws its batches"),
     ],
 )
