@@ -64,11 +64,13 @@ def one_of(name, value, choices):
         ValueError: it is none of them.
     """
     choices = tuple(choices)
-    # By equality and kind: True is no 1, and an array has no single answer.
-    if not any(type(value) is type(each) and value == each for each in choices):
-        allowed = ", ".join(map(repr, choices))
-        raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}.")
-    return value
+    for each in choices:
+        # Also by kind: of an array `==` has no single answer. An enumeration's string
+        # is a string.
+        if isinstance(value, type(each)) and value == each:
+            return each
+    allowed = ", ".join(map(repr, choices))
+    raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}.")
 
 
 def _finite(value):

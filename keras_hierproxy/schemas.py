@@ -163,20 +163,20 @@ class Speed(Content):
 
 
 class ShippedPreset(Content):
-    data: str
+    """What a preset states of itself; only its files must be known to load it."""
+
+    files: dict[FileName, Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]]
+    data: str = ""
     description: str = ""
     embedding_dim: Positive | None = None
-    files: dict[FileName, Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]]
-    image_shape: Annotated[list[Positive | None], pydantic.Field(min_length=3)]
-    images_per_second: Speed
-    method: str
+    image_shape: list[Positive | None] = []
+    images_per_second: Speed | None = None
+    method: str = ""
     num_classes: Positive | None = None
-    parameters: Count
-    recall: Annotated[
-        list[RecallOfPreset], pydantic.Field(min_length=1, alias="recall@1")
-    ]
-    recipe: str
-    size: Count
+    parameters: Count = 0
+    recall: Annotated[list[RecallOfPreset], pydantic.Field(alias="recall@1")] = []
+    recipe: str = ""
+    size: Count = 0
 
 
 class Registry(Content):

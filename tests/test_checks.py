@@ -1,4 +1,5 @@
 import decimal
+import enum
 import fractions
 
 import numpy as np
@@ -65,7 +66,8 @@ def test_bounds_are_told():
 
 
 def test_choices():
-    assert checks.one_of("mode", "a", ("a", "b")) == "a"
+    for value in ("a", enum.StrEnum("Mode", {"a": "a"}).a):
+        assert type(checks.one_of("mode", value, ("a", "b"))) is str
     for value in ("c", None, True, np.array(["a"])):
         with pytest.raises(ValueError, match="`mode` must be one of 'a', 'b'. Rec"):
             checks.one_of("mode", value, ("a", "b"))
