@@ -1,11 +1,15 @@
 """The application: what its commands are added to, and how it ends."""
 
+import functools
 import os
 import sys
 import warnings
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
+
+from hierproxy.wording import options_of, settings_of, spoken
 
 console = Console(highlight=False)
 _LOOK = {
@@ -28,6 +32,49 @@ def _about():
     """
 
 
+class Failed(Exception):
+    """What ends a command in a message, not in a traceback."""
+
+
+class Command(TyperCommand):
+    """A command whose errors and warnings speak of its options."""
+
+    def invoke(self, context):
+        words = functools.partial(self._in_words, context)
+        usual = warnings.formatwarning
+        warnings.formatwarning = lambda message, *_: f"Warning: {words(message)}\n"
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise  # Whoever read the output has enough.
+        except (ValueError, OSError, ImportError) as error:
+            raise Failed(words(error)) from error
+        except Exception as error:
+            if not _is_of_memory(error):
+                raise
+            raise Failed(
+                "There is not enough memory. Take fewer images at a time, smaller "
+                f"ones or a smaller network. {type(error).__name__}: "
+                + (str(error).strip().splitlines() or [""])[0]
+            ) from error
+        finally:
+            warnings.formatwarning = usual
+
+    def _in_words(self, context, message):
+        settings = None
+        if context.params.get("recipe"):
+            from keras_hierproxy.recipes import Recipe  # imported by now
+
+            settings = settings_of(Recipe)
+        return spoken(str(message), options_of(self), settings)
+
+
+def _is_of_memory(error):
+    """Whether an error says that memory is used up, each backend in its own words."""
+    words = ("not enough memory", "out of memory", "RESOURCE_EXHAUSTED", "OOM when")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def main():
     """Runs the command; what the user can mend ends in a message, not a traceback."""
     # TensorFlow's notes: what goes wrong is raised anyway.
@@ -36,10 +83,9 @@ def main():
         # Names of files may hold bytes that are no text.
         if getattr(stream, "errors", "") == "strict":
             stream.reconfigure(errors="backslashreplace")
-    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
         app()
-    except (ValueError, OSError, ImportError) as error:
+    except Failed as error:
         # Not as markup: errors hold brackets.
         Console(stderr=True).print(
             f"Error: {error}", markup=False, highlight=False, soft_wrap=True

@@ -8,12 +8,12 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from hierproxy.application import app, console
+from hierproxy.application import Command, app, console
 from hierproxy.start import import_runs
 from hierproxy.tables import by_level
 
 
-@app.command()
+@app.command(cls=Command)
 def compare(
     first: Annotated[
         pathlib.Path,

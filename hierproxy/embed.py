@@ -6,23 +6,24 @@ from typing import Annotated
 
 import typer
 
-from hierproxy.application import app, console
+from hierproxy.application import Command, app, console
 from hierproxy.options import (
     BackendOption,
-    DType,
     Root,
     SkipBad,
-    Split,
     TestGroups,
     TestSplit,
     TrainGroups,
+    choice,
     data_options,
     option,
+    splits,
+    whole,
 )
 from hierproxy.start import import_runs
 
 
-@app.command()
+@app.command(cls=Command)
 def embed(
     context: typer.Context,
     data: Annotated[
@@ -48,26 +49,29 @@ def embed(
     test_groups: TestGroups = None,
     test_split: TestSplit = None,
     split: Annotated[
-        Split | None,
+        object | None,
         option(
             "`test`, `validation` or `train`, or `all` of a folder or a CSV file. By "
             "default `all` of a folder, and of a CSV file without a column `split`; "
             "else `test`.",
             panel="Data",
+            parser=splits,
             metavar="NAME",
         ),
     ] = None,
     skip_bad: SkipBad = False,
     dtype: Annotated[
-        DType,
+        object,
         option(
             "`float32`, or `float16`: half the size, and coordinates rounded to 11 "
             "bits.",
+            parser=choice("float32", "float16"),
             metavar="NAME",
         ),
     ] = "float32",
     batch_size: Annotated[
-        int, option("Images that are embedded at a time.", metavar="N", min=1)
+        int,
+        option("Images that are embedded at a time.", metavar="N", parser=whole(1)),
     ] = 128,
     backend: BackendOption = None,
 ):
@@ -88,7 +92,7 @@ def embed(
     changes = data_options(context)
     with console.status("Reading ..."):
         job = runs.prepare_embedding(
-            data, model, output, changes, split and str(split), str(dtype), batch_size
+            data, model, output, changes, split, dtype, batch_size
         )
     total, before = len(job.data.images), job.writer.position
     if before:

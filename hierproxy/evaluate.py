@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from hierproxy.application import app, console
+from hierproxy.application import Command, app, console
 from hierproxy.options import (
     BackendOption,
     Root,
     SkipBad,
-    Split,
     TestGroups,
     TestSplit,
     TrainGroups,
@@ -18,12 +17,13 @@ from hierproxy.options import (
     names,
     option,
     positive_integers,
+    splits,
 )
 from hierproxy.start import import_runs
 from hierproxy.tables import print_metrics
 
 
-@app.command()
+@app.command(cls=Command)
 def evaluate(
     context: typer.Context,
     model: Annotated[
@@ -46,12 +46,13 @@ def evaluate(
     test_groups: TestGroups = None,
     test_split: TestSplit = None,
     split: Annotated[
-        Split | None,
+        object | None,
         option(
             "`test`, `validation` or `train`, or `all` of a folder or a CSV file. By "
             "default `all` of a folder that the run was not trained on, and of a CSV "
             "file without a column `split`; else `test`.",
             panel="Data",
+            parser=splits,
             metavar="NAME",
         ),
     ] = None,
@@ -116,7 +117,7 @@ def evaluate(
         done = runs.evaluate_embeddings(model, k, metrics, console.is_terminal, root)
     else:
         settings, usual_split = runs.evaluation_settings(model, data, changes)
-        name = str(split or usual_split)
+        name = split or usual_split
         with console.status("Reading ..."):
             embedder = runs.load_embedder(model)
             chosen = runs.load_split(settings, name, embedder, model)

@@ -1,21 +1,20 @@
 """Options that commands share."""
 
-import enum
+import difflib
+import math
+import re
 from typing import Annotated
 
 import typer
 
-
-def _choice(name, *values):
-    return enum.StrEnum(name, {value: value for value in values})
-
-
-Backend = _choice("Backend", "tensorflow", "jax", "torch")
-DType = _choice("DType", "float32", "float16")
-Split = _choice("Split", "test", "validation", "train", "all")
-Augment = _choice("Augment", "affine", "crop", "none")
-Loss = _choice(
-    "Loss",
+# Larger images than any network takes: a slip of the keyboard.
+LARGEST_SIDE = 8192
+LARGEST_EMBEDDING = 65536
+BACKENDS = ("tensorflow", "jax", "torch")
+LARGEST_RATE = 1000
+# NumPy's seeds end there.
+LARGEST_SEED = 2**32 - 1
+LOSSES = (
     "hpl",
     "hpl-taxonomy",
     "proxy-anchor",
@@ -35,16 +34,66 @@ Loss = _choice(
 
 
 def names(text: str):
+    """The parser of names with commas between them."""
     return [name.strip() for name in text.split(",")]
 
 
 def positive_integers(text: str):
-    numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
-    if min(numbers) < 1:
+    """The parser of numbers with commas between them."""
+    try:
+        return [whole(1)(part.strip()) for part in text.split(",")]
+    except typer.BadParameter:
         raise typer.BadParameter(
             f"{text!r} is not a list of numbers from 1 on, such as 8,50."
-        )
-    return numbers
+        ) from None
+
+
+def whole(least, most=10**9):
+    """The parser of a whole number between two bounds, which are allowed."""
+
+    def parse(value: str):
+        # `int` would take `1_0`, and the digits of all alphabets.
+        number = int(value) if re.fullmatch("[+-]?[0-9]{1,99}", str(value)) else None
+        if number is None or number < least:
+            raise _not(value, f"a whole number of at least {least}")
+        if number > most:
+            raise _not(value, f"a whole number of at most {most}")
+        return number
+
+    return parse
+
+
+def rate(value: str):
+    """The parser of a learning rate; 0 keeps still what it is of."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    # 1e400 is infinite.
+    if not 0 <= number <= LARGEST_RATE:
+        raise _not(value, f"a finite number from 0 to {LARGEST_RATE}, such as 1e-3")
+    return number
+
+
+def choice(*values):
+    """The parser of one of a few names."""
+
+    def parse(value: str):
+        if value in values:
+            return value
+        nearest = difflib.get_close_matches(value.lower().replace("_", "-"), values, 1)
+        hint = f" Did you mean {nearest[0]}?" if nearest else ""
+        listed = ", ".join(map(repr, values))
+        raise typer.BadParameter(f"{value!r} is not one of {listed}.{hint}")
+
+    return parse
+
+
+def _not(value, wanted):
+    return typer.BadParameter(f"{value!r} is not {wanted}.")
+
+
+splits = choice("test", "validation", "train", "all")
 
 
 def option(help, *names, panel="Run", **options):
@@ -97,10 +146,11 @@ SkipBad = Annotated[
     ),
 ]
 BackendOption = Annotated[
-    Backend | None,
+    object | None,
     option(
         "`tensorflow`, `jax` or `torch`; by default what `KERAS_BACKEND` or Keras's "
         "configuration says.",
+        parser=choice(*BACKENDS),
         metavar="NAME",
     ),
 ]

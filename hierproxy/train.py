@@ -8,29 +8,31 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hierproxy.application import app, console
+from hierproxy.application import Command, app, console
 from hierproxy.options import (
-    Augment,
+    LARGEST_EMBEDDING,
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    LOSSES,
     BackendOption,
-    Loss,
     Root,
     SkipBad,
     TestGroups,
     TestSplit,
     TrainGroups,
+    choice,
     is_given,
     option,
     positive_integers,
+    rate,
+    whole,
 )
 from hierproxy.plan import print_plan
 from hierproxy.start import import_runs
 from hierproxy.tables import print_metrics, print_splits
 
-# Above, infinity included, a learning rate is a slip.
-_LARGEST_RATE = 1000.0
 
-
-@app.command()
+@app.command(cls=Command)
 def train(
     context: typer.Context,
     data: Annotated[
@@ -58,18 +60,19 @@ def train(
             "with its square.",
             panel="Data",
             metavar="N",
-            min=16,
+            parser=whole(16, LARGEST_SIDE),
         ),
     ] = None,
     skip_bad: SkipBad = False,
     loss: Annotated[
-        Loss,
+        object,
         option(
             "Over proxies: `hpl` (learns a hierarchy), `hpl-taxonomy` (takes that of "
             "the labels), `proxy-anchor`, `proxy-nca`, `normalized-softmax`, "
             "`soft-triple`, `cosface`, `arcface`, `sub-center-arcface`. Over pairs: "
             "`multi-similarity`, `sup-con`, `triplet`. In hyperbolic space: `hier` "
             "(Proxy-Anchor with HIER), `hpl-hier`, `hyp` (SupCon by distance).",
+            parser=choice(*LOSSES),
             panel="Model",
             metavar="NAME",
         ),
@@ -90,7 +93,7 @@ def train(
             "How many latent proxies `hier` and `hpl-hier` have; 512.",
             panel="Model",
             metavar="N",
-            min=2,
+            parser=whole(2),
         ),
     ] = None,
     max_triplets: Annotated[
@@ -101,7 +104,7 @@ def train(
             "faster and noisier.",
             panel="Training",
             metavar="N",
-            min=1,
+            parser=whole(1),
         ),
     ] = None,
     preset: Annotated[
@@ -115,13 +118,25 @@ def train(
     ] = None,
     embedding_dim: Annotated[
         int | None,
-        option("Dimensions of an embedding; 128.", panel="Model", metavar="N", min=2),
+        option(
+            "Dimensions of an embedding; 128.",
+            panel="Model",
+            metavar="N",
+            parser=whole(2, LARGEST_EMBEDDING),
+        ),
     ] = None,
     epochs: Annotated[
-        int, option("Passes over the images.", panel="Training", metavar="N", min=1)
+        int,
+        option(
+            "Passes over the images.",
+            panel="Training",
+            metavar="N",
+            parser=whole(1),
+        ),
     ] = 10,
     batch_size: Annotated[
-        int, option("Images in a step.", panel="Training", metavar="N", min=2)
+        int,
+        option("Images in a step.", panel="Training", metavar="N", parser=whole(2)),
     ] = 128,
     images_per_class: Annotated[
         int | None,
@@ -131,7 +146,7 @@ def train(
             "take images as they come.",
             panel="Training",
             metavar="N",
-            min=2,
+            parser=whole(2),
         ),
     ] = None,
     learning_rate: Annotated[
@@ -141,33 +156,32 @@ def train(
             "and 1e-4 for the rest.",
             panel="Training",
             metavar="RATE",
-            min=0.0,
-            max=_LARGEST_RATE,
+            parser=rate,
         ),
     ] = None,
     proxy_learning_rate: Annotated[
         float,
-        option(
-            "Of the proxies.",
-            panel="Training",
-            metavar="RATE",
-            min=0.0,
-            max=_LARGEST_RATE,
-        ),
+        option("Of the proxies.", panel="Training", metavar="RATE", parser=rate),
     ] = 1e-2,
     augment: Annotated[
-        Augment | None,
+        object | None,
         option(
             "`affine` turns, stretches and shifts images a little; `crop` cuts random "
             "parts out of them and mirrors every other one; or `none`. By default "
             "`affine` for `glyphs`, `omniglot` and `letters`, `crop` for photos.",
+            parser=choice("affine", "crop", "none"),
             panel="Training",
             metavar="NAME",
         ),
     ] = None,
     seed: Annotated[
         int,
-        option("The same seed, the same run.", panel="Training", metavar="N", min=0),
+        option(
+            "The same seed, the same run.",
+            panel="Training",
+            metavar="N",
+            parser=whole(0, LARGEST_SEED),
+        ),
     ] = 0,
     recipe: Annotated[
         str | None,

@@ -7,21 +7,22 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hierproxy.application import app, console
-from hierproxy.options import BackendOption, Split, option
+from hierproxy.application import Command, app, console
+from hierproxy.options import BackendOption, option, splits
 from hierproxy.start import import_runs
 
 
-@app.command()
+@app.command(cls=Command)
 def tree(
     run: Annotated[pathlib.Path, typer.Argument(help="Folder of a run.")],
     split: Annotated[
-        Split | None,
+        object | None,
         option(
             "Whose images stand under the latent proxies: `train` (the default), "
             "`validation` or `test`, or `all` of a folder. Under coarse proxies "
             "always stand the training classes.",
             panel="Data",
+            parser=splits,
             metavar="NAME",
         ),
     ] = None,
@@ -50,7 +51,7 @@ def tree(
     """
     runs = import_runs(backend)
     with console.status("Reading the run, embedding its images ..."):
-        trees = runs.read_trees(run, split and str(split))
+        trees = runs.read_trees(run, split)
     for learned in trees.values():
         _print_tree(learned)
     with console.status("Drawing ..."):

@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 from typer.main import get_command
 
-from hierproxy.application import app, console, zoo_app
+from hierproxy.application import Command, app, console, zoo_app
 from hierproxy.options import BackendOption, option
 from hierproxy.start import import_runs, import_zoo
 
 
-@zoo_app.command("list")
+@zoo_app.command("list", cls=Command)
 def zoo_list(
     recipes: Annotated[
         bool, option("Recipes instead of presets.", "--recipes")
@@ -39,7 +39,7 @@ def zoo_list(
         _print_presets(zoo)
 
 
-@zoo_app.command("show")
+@zoo_app.command("show", cls=Command)
 def zoo_show(
     name: Annotated[str, typer.Argument(help="Of a preset or a recipe.")],
     recipe: Annotated[
@@ -67,6 +67,7 @@ def zoo_show(
 
 @zoo_app.command(
     "train",
+    cls=Command,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def zoo_train(
@@ -88,9 +89,12 @@ def zoo_train(
     known = import_zoo().describe(name)
     recipe = known["recipe"] if known["kind"] == "preset" else name
     arguments = ["--recipe", recipe, *context.args]
-    get_command(app).commands["train"].main(
-        arguments, prog_name="hierproxy zoo train", standalone_mode=False
+    code = (
+        get_command(app)
+        .commands["train"]
+        .main(arguments, prog_name="hierproxy zoo train", standalone_mode=False)
     )
+    raise typer.Exit(code or 0)
 
 
 def _print_presets(zoo):

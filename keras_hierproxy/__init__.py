@@ -32,12 +32,29 @@ from keras_hierproxy import zoo as zoo
 __version__ = "0.1.0"
 
 
+# For those who use them; nothing in them is saved in a model.
+_ON_DEMAND = ("datasets", "embeddings", "recipes", "report")
+__all__ = [
+    "callbacks",
+    "geometry",
+    "layers",
+    "losses",
+    "models",
+    "ops",
+    "optimizers",
+    "regularizers",
+    "retrieval",
+    "trees",
+    "zoo",
+    *_ON_DEMAND,
+]
+
+
 def __dir__():
-    return [*globals(), "datasets", "embeddings", "recipes", "report"]
+    return sorted({*globals(), *_ON_DEMAND})
 
 
 def __getattr__(name):
-    # For those who use them; nothing in them is saved in a model.
-    if name in ("datasets", "embeddings", "recipes", "report"):
+    if name in _ON_DEMAND:
         return importlib.import_module(f"keras_hierproxy.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -68,8 +68,8 @@ def describe(name):
     close = shipped.did_you_mean(name, [*presets, *recipes])
     raise ValueError(
         f"There is no preset and no recipe {name!r}.{close} Presets: "
-        f"{', '.join(sorted(presets)) or 'none'}. `hierproxy zoo list --recipes`, or "
-        "`khp.zoo.list_recipes()`, lists the recipes."
+        f"{', '.join(sorted(presets)) or 'none'}. `hierproxy zoo list --recipes` lists "
+        "the recipes. So does `khp.zoo.list_recipes()`."
     )
 
 

@@ -52,8 +52,8 @@ class HierarchyUpdate(keras.callbacks.Callback):
                 "The hierarchy is first learned before epoch "
                 f"{self.warmup_epochs + 1}, and this run ends with epoch "
                 f"{self.params['epochs']}: the coarse terms of `HierProxyLoss` stay "
-                "off. Train for more epochs (`fit(initial_epoch=...)` goes on "
-                "counting), or pass `HierarchyUpdate(warmup_epochs=0)`.",
+                "off. Train for more epochs. `fit(initial_epoch=...)` goes on "
+                "counting; `HierarchyUpdate(warmup_epochs=0)` begins at once.",
                 stacklevel=2,
             )
 

@@ -204,8 +204,9 @@ def _check_parts(file, parts):
         )
     if "train" not in parts:
         raise ValueError(
-            f"{file} has no line of the split 'train'. Received: {sorted(parts)}. For "
-            "one data set of all lines pass split=None."
+            f"{file} has no line of the split 'train'. Received: {sorted(parts)}. Give "
+            "lines that split, or none a split. As one data set all lines are read by "
+            "split=None."
         )
     if "gallery" in parts:
         parts["test"] = parts.pop("gallery")

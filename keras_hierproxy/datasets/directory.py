@@ -169,7 +169,7 @@ def _check_not_splits(root):
     if len(names) > 1 and names <= _SPLIT_NAMES:
         raise ValueError(
             f"The folders {sorted(names)} in {root} look like a split, not like "
-            "classes. Pass each of them by itself, with split=None."
+            "classes. Pass each of them by itself. With split=None it stays whole."
         )
 
 
@@ -191,10 +191,10 @@ def _check_class_sizes(labels, names, min_images):
     small = np.flatnonzero(counts < min_images)
     if len(small):
         raise ValueError(
-            f"{len(small)} of {len(names)} classes have fewer than "
-            f"min_images={min_images} images: "
+            f"{len(small)} of {len(names)} classes have fewer than {min_images} "
+            "images: "
             + ", ".join(f"{names[i]} ({counts[i]})" for i in small[:5])
             + (", ..." if len(small) > 5 else "")
-            + ". Remove them, or pass min_images=1 to keep them: an image alone in "
-            "its class is never found, and is left out of the metrics."
+            + ". Remove them, or add images: one that is alone in its class is never "
+            "found, and is left out of the metrics. With min_images=1 they stay."
         )

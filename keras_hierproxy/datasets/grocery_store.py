@@ -141,8 +141,7 @@ def _check_test_split(folder, test_split):
     there = [name for name in _TEST_SPLITS if (folder / f"{name}.txt").exists()]
     if test_split not in there:
         other = "".join(
-            f' Pass test_split="{name}" (--test-split {name}) to test on that split.'
-            for name in there
+            f' Pass test_split="{name}" to test on that split.' for name in there
         )
         raise LAYOUT.error(f"no {test_split}.txt in {folder}.{other}", [])
 

@@ -51,7 +51,7 @@ class ImageReader:
                 f"The {len(paths):,} images in {paths[0].root.filename} take "
                 f"{num_bytes / 2**20:,.0f} MiB when decoded, more than "
                 f"memory_limit={self.memory_limit}. Unpack the file, so that they are "
-                "decoded batch by batch, or pass a smaller image_size or a larger "
+                "decoded batch by batch. Or pass a smaller image_size. Or a larger "
                 "memory_limit."
             )
         good, _ = read_all(check_file, paths, self.skip_bad)

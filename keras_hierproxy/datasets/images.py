@@ -325,8 +325,8 @@ def read_all(read, sources, skip_bad):
         except UnreadableImage as error:
             if not skip_bad:
                 raise ValueError(
-                    f"{error}. Mend or remove it, or pass skip_bad=True (--skip-bad) "
-                    "to leave out such images."
+                    f"{error}. Mend or remove it, or pass skip_bad=True to "
+                    "leave out such images."
                 ) from error
             return error
 

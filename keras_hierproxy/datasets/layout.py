@@ -42,7 +42,7 @@ class Layout:
         """
         if root is None:
             raise ValueError(
-                f"{self.title} is not downloaded: pass root= (--root), the folder with "
+                f"{self.title} is not downloaded: pass root=, the folder with "
                 f"its official files.\n{self._expected()}"
             )
         found = self.look(root)

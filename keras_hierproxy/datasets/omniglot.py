@@ -74,7 +74,7 @@ def load_omniglot(
     """
     if root is None:
         raise ValueError(
-            "Omniglot is not downloaded: pass root= (--root), the folder that holds "
+            "Omniglot is not downloaded: pass root=, the folder that holds "
             "images_background_small1.zip or another of its official files."
         )
     alphabets = _find_alphabets(pathlib.Path(root))

@@ -120,7 +120,7 @@ class LatentHierarchy(keras.layers.Layer):
             raise ValueError(
                 "Latent proxies are a tree by their distance from the origin, which "
                 f"is one and the same on {self.geometry}. Received: layer "
-                f"{self.name!r}; train with `geometry=khp.geometry.PoincareBall()`."
+                f"{self.name!r}. Train with `geometry=khp.geometry.PoincareBall()`."
             )
         if not self.built:
             raise ValueError(

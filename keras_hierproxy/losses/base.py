@@ -8,6 +8,7 @@ trained, and would be lost on save.
 import copy
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_hierproxy import checks
@@ -267,7 +268,9 @@ def _check_term(term, weight):
     if not isinstance(term, EmbeddingLoss):
         raise ValueError(
             "Only losses of keras_hierproxy add up to one loss; they see the whole "
-            f"batch, others see a sample at a time. Received: {term!r}."
+            f"batch, others see a sample at a time. Received: {term!r}. Pass objects, "
+            "such as `khp.losses.ProxyAnchorLoss()`; one of your own is a subclass of "
+            "`khp.losses.EmbeddingLoss`, with `call(labels, embeddings, weights)`."
         )
     try:
         checks.real("weight", weight, least=0)
@@ -288,6 +291,11 @@ def _as_embeddings(y_pred):
 
 
 def _as_labels(y_true, embeddings):
+    if not keras.ops.is_tensor(y_true) and np.asarray(y_true).dtype.kind in "OSU":
+        raise ValueError(
+            "Labels must be integer class ids. Received names; pass "
+            "`np.unique(y, return_inverse=True)[1]`."
+        )
     labels = _column_to_vector(ops.convert_to_tensor(y_true))
     if len(labels.shape) != 1:
         raise ValueError(

@@ -79,6 +79,11 @@ def _check_kind(loss):
         raise ValueError(
             f"A loss must be an object: pass `khp.losses.{name}()`. Received: {loss!r}."
         )
+    if loss is not None and not callable(loss):
+        raise ValueError(
+            "A loss must be an object, such as `khp.losses.ProxyAnchorLoss()`, or a "
+            f"list of them. Received: {loss!r}."
+        )
 
 
 def _bind_to_layer(loss, model):

@@ -1,6 +1,7 @@
 """The small convolutional backbone."""
 
 import keras
+import numpy as np
 
 from keras_hierproxy import checks
 
@@ -31,7 +32,7 @@ def conv4(image_shape=(32, 32, 1), filters=64, **unknown):
             f"conv4() takes image_shape= and filters=. Received: {', '.join(unknown)}."
             + (" Pass it as image_shape=." if "input_shape" in unknown else "")
         )
-    if len(image_shape) != 3 or min(image_shape[:2]) < 16:
+    if np.shape(image_shape) != (3,) or min(image_shape[:2]) < 16:
         raise ValueError(
             "`image_shape` must be (height, width, channels), height and width at "
             f"least 16. Received: image_shape={image_shape}."

@@ -1,6 +1,7 @@
 """What `EmbeddingModel` and `ImageEmbedder` share: compile, fit, embed."""
 
 import collections
+import contextlib
 import functools
 import math
 
@@ -243,7 +244,7 @@ class Embedder:
                 restored = backup.restore(self, epochs)
                 if restored is not None:
                     kwargs["initial_epoch"] = restored
-        with keeping_weights(self), prepare:
+        with keeping_weights(self), prepare, _naming_loss(self.loss):
             return keras.Model.fit(
                 self,
                 batches,
@@ -480,9 +481,26 @@ def _may_read_any(loss):
     return any(
         each is not None
         and not isinstance(each, (str, EmbeddingLoss))
-        and not each.__module__.startswith("keras.")
+        and not getattr(each, "__module__", "").startswith("keras.")
         for each in keras.tree.flatten(loss)
     )
+
+
+@contextlib.contextmanager
+def _naming_loss(loss):
+    """Says of a loss of the user's own what it takes to be trained."""
+    try:
+        yield
+    except ValueError as error:
+        if "No gradients provided" not in str(error):
+            raise
+        raise ValueError(
+            "The loss gives no gradient to the proxies, or to another group of "
+            f"variables. Received: loss={loss!r}. For a loss of embeddings alone build "
+            "the model without proxies, or make it a subclass of "
+            "`khp.losses.EmbeddingLoss`, with `call(labels, embeddings, weights)`: "
+            "then proxies stand still."
+        ) from error
 
 
 def _track_terms(sums):

@@ -1,6 +1,7 @@
 """Image embedder: backbone, pooling, head, geometry, proxies."""
 
 import functools
+import inspect
 
 import keras
 import keras_hub
@@ -17,6 +18,7 @@ from keras_hierproxy.models import presets
 from keras_hierproxy.models.cloning import clonable, remember_source
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.models.freezing import freeze
+from keras_hierproxy.shipped import did_you_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -104,6 +106,7 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         if unknown:
             raise TypeError(
                 f"ImageEmbedder() got unexpected arguments: {', '.join(unknown)}."
+                + did_you_mean(unknown[0], inspect.signature(ImageEmbedder).parameters)
             )
         inputs = _images(backbone)
         self.backbone = backbone

@@ -141,15 +141,36 @@ def _locate(preset):
     # A path is a folder; a string may be the name of one, too.
     if isinstance(preset, str) and name in shipped.presets():
         return str(shipped.preset_folder(name))
+    _refuse_others(name)
     if os.path.isdir(name) or name in BUILTIN_PRESETS or name.startswith(_HANDLES):
         return name
     close = shipped.did_you_mean(name, [*shipped.presets(), *BUILTIN_PRESETS])
     raise ValueError(
         f"There is no preset and no folder {name!r}.{close} Shipped with "
         f"keras_hierproxy: {_names_shipped()}. Else name a folder, a "
-        "preset of keras-hub (`keras_hub.models.Backbone.presets` lists them), or a "
-        "handle such as 'hf://user/model' or 'kaggle://user/model/keras/variation'."
+        "preset of keras-hub, or a handle such as 'hf://user/model' or "
+        "'kaggle://user/model/keras/variation'. Those of keras-hub are listed by "
+        "`keras_hub.models.Backbone.presets`."
     )
+
+
+def _refuse_others(name):
+    """Raises for what else of ours is a folder, and says how it is loaded."""
+    if os.path.exists(os.path.join(name, "embeddings.json")):
+        raise ValueError(
+            f"{name!r} holds embeddings, not a preset. Read them with "
+            "`khp.embeddings.load(folder)`."
+        )
+    if os.path.exists(os.path.join(name, "run.json")):
+        raise ValueError(
+            f"{name!r} is the folder of a run that has not ended, not a preset: it has "
+            "no model.keras yet. End it with `hierproxy train --resume`."
+        )
+    if os.path.isfile(name):
+        raise ValueError(
+            f"{name!r} is a file: a preset is a folder. A model is loaded from a file "
+            "whose name ends in .keras."
+        )
 
 
 def _names_shipped():

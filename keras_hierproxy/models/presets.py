@@ -4,7 +4,8 @@ import contextlib
 import importlib
 import inspect
 import json
-import os
+import pathlib
+import tempfile
 
 import keras
 import keras_hub
@@ -25,8 +26,9 @@ from keras_hub.src.utils.preset_utils import (
 )
 
 import keras_hierproxy
-from keras_hierproxy import json_files, schemas
+from keras_hierproxy import json_files, schemas, shipped
 from keras_hierproxy.files import replacing_folder
+from keras_hierproxy.models import keras_files
 from keras_hierproxy.models.preset_files import PresetFiles, first_line, versions
 from keras_hierproxy.models.saved_objects import (
     check_finite,
@@ -51,6 +53,9 @@ def load(task_class, preset, load_weights, **kwargs):
         preset, load_weights, **kwargs: of `ImageEmbedder.from_preset`.
     """
     _check_arguments(task_class, kwargs)
+    saved = _saved_model(preset)
+    if saved is not None:
+        return _of_saved_model(task_class, saved, load_weights, **kwargs)
     files = PresetFiles(preset)
     with safely():
         config = _config(files)
@@ -94,6 +99,30 @@ def save(embedder, folder, save_task):
         metadata = json.loads(path.read_text("utf-8"))
         metadata["keras_hierproxy_version"] = keras_hierproxy.__version__
         path.write_text(json.dumps(metadata, indent=4), "utf-8")
+
+
+def _saved_model(preset):
+    """The `.keras` file of a run, or the path itself if it is one; or None."""
+    if isinstance(preset, str) and preset in shipped.presets():
+        return None
+    path = pathlib.Path(preset)
+    if path.suffix == ".keras" and path.is_file():
+        return path
+    path = path / "model.keras"
+    return path if path.is_file() else None
+
+
+def _of_saved_model(task_class, path, load_weights, **kwargs):
+    """The embedder in a `.keras` file, with the arguments of a preset's."""
+    embedder = keras_files.load(path)
+    if not isinstance(embedder, task_class):
+        raise ValueError(
+            f"{path} holds a {type(embedder).__name__}, and no {task_class.__name__}. "
+            f"Load it with `keras.models.load_model({str(path)!r})`."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        embedder.save_to_preset(folder)
+        return load(task_class, folder, load_weights, **kwargs)
 
 
 def _whole(task_class, files, task, load_weights, **kwargs):
@@ -183,17 +212,10 @@ def _config(files):
     """What `config.json` holds."""
     config = files.read(CONFIG_FILE)
     if config is None:
-        run = os.path.join(files.location, "model.keras")
-        if os.path.isfile(run):
-            raise ValueError(
-                f"{files.name!r} is a training run, not a preset. Its model is "
-                f"`keras.models.load_model({str(run)!r})`; `save_to_preset` makes a "
-                "preset of that."
-            )
         raise ValueError(
-            f"There is no preset at {files.name!r}: no {CONFIG_FILE}. Name a folder "
-            "that `save_to_preset` wrote, or the handle of a model of Keras, "
-            "Transformers or timm."
+            f"There is no preset at {files.name!r}: no {CONFIG_FILE}. Name the "
+            "folder of one, or the handle of a model of Keras, Transformers or timm. "
+            "`save_to_preset` writes such folders."
         )
     return config
 
@@ -293,6 +315,7 @@ def _check_arguments(task_class, kwargs):
         raise ValueError(
             "`from_preset` takes the arguments of the constructor but `backbone`, "
             f"which is the preset's. Received: {', '.join(unknown or ['backbone'])}."
+            + "".join(shipped.did_you_mean(name, known) for name in unknown[:1])
         )
 
 

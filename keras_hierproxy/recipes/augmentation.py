@@ -42,7 +42,9 @@ class Augmentation(pydantic.BaseModel):
                 continue
             if argument not in parameters:
                 raise _error(argument, unknown(argument, parameters))
-            _check_type(argument, value, parameters[argument].default)
+            if value is not None:  # else it is left out
+                _check_type(argument, value, parameters[argument].default)
+        values = {name: value for name, value in values.items() if value is not None}
         for argument, parameter in parameters.items():
             if parameter.default is parameter.empty and argument not in values:
                 raise _error(argument, "is missing.")

@@ -1,5 +1,6 @@
 """The files of recipes."""
 
+import copy
 import difflib
 import pathlib
 import tomllib
@@ -86,9 +87,15 @@ def load(path, overrides=()):
         raise ValueError(f"{path} is no TOML file: {error}.") from None
     except RecursionError:
         raise ValueError(f"{path} is no recipe: it is nested too deeply.") from None
+    before = copy.deepcopy(tree)
     changed = [paths.change(tree, assignment) for assignment in overrides]
-    if changed and isinstance(tree.get("ours", []), list):
-        tree["ours"] = [*tree.get("ours", []), *_still_there(tree, changed)]
+    ours = tree.get("ours", [])
+    if changed and isinstance(ours, list):
+        # A path that was wrong before is told below.
+        gone = [each for each in ours if _is_there(before, each)]
+        gone = [each for each in gone if not _is_there(tree, each)]
+        tree["ours"] = [each for each in ours if each not in gone]
+        tree["ours"] += [each for each in changed if _is_there(tree, each)]
     if "name" in tree:
         raise ValueError(f"{path}: name: is that of the file. Leave it out.")
     return from_dict({"name": path.stem, **tree}, path)
@@ -118,10 +125,9 @@ def from_dict(tree, origin):
     return recipe
 
 
-def _still_there(tree, changed):
-    for path in changed:
-        try:
-            paths.check(tree, path)
-        except ValueError:
-            continue
-        yield path
+def _is_there(tree, path):
+    try:
+        paths.check(tree, path)
+    except (ValueError, AttributeError):  # the path may be anything
+        return False
+    return True

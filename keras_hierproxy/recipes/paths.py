@@ -18,7 +18,7 @@ def check(tree, path):
         path: str.
     """
     table, name = _find(tree, path.split("."))
-    if name not in table:
+    if table.get(name) is None:
         raise ValueError(unknown(name, table))
 
 
@@ -28,7 +28,7 @@ def change(tree, assignment):
     Args:
         tree: a recipe as nested dicts and lists.
         assignment: str, `path=value`, the value as in TOML; without one the setting
-            is left out.
+            becomes None, which is to be left out.
 
     Returns:
         The path.
@@ -51,10 +51,7 @@ def change(tree, assignment):
             f"--set {path}: that is a table. Name a setting in it: "
             + ", ".join(f"{path}.{each}" for each in table[name])
         )
-    if text.strip():
-        table[name] = _value(path, text)
-    else:
-        table.pop(name, None)
+    table[name] = _value(path, text) if text.strip() else None
     return path
 
 

@@ -7,7 +7,10 @@ from pydantic_core import PydanticCustomError
 
 
 class Table(pydantic.BaseModel):
-    """A table of a recipe: no field but its own, no value of another type."""
+    """A table of a recipe: no field but its own, no value of another type.
+
+    A field that is None is left out: there is no such value in a file.
+    """
 
     model_config = pydantic.ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False
@@ -15,7 +18,7 @@ class Table(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_fields(cls, values):
+    def _know_all_fields(cls, values):
         if isinstance(values, dict):
             for name in values:
                 if name not in cls.model_fields:
@@ -24,6 +27,7 @@ class Table(pydantic.BaseModel):
                         "{explanation}",
                         {"field": name, "explanation": unknown(name, cls.model_fields)},
                     )
+            values = {n: value for n, value in values.items() if value is not None}
         return values
 
 

@@ -154,6 +154,7 @@ def _check_folder(settings):
         raise ValueError(
             f"{settings.data!r} is neither a data set ({', '.join(DATA_SETS)}) nor a "
             "folder of images nor a .csv file."
+            + shipped.did_you_mean(settings.data, DATA_SETS)
         )
     _refuse(settings, "root", *_OPTIONS)
 

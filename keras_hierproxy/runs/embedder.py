@@ -81,9 +81,11 @@ def check_images(data, embedder):
     if len(expected) != 3 or any(
         e not in (None, r) for e, r in zip(expected, received, strict=True)
     ):
+        square = len(expected) == 3 and expected == (*expected[:1] * 2, received[-1])
         raise ValueError(
             f"The model takes images of shape {embedder.input_shape[1:]}; those of "
             f"{data.name!r} have shape {received}."
+            + (f" Pass image_size={expected[0]}." if square else "")
         )
 
 

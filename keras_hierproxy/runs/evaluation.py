@@ -13,7 +13,7 @@ from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.scoring import check_answerable, score
 from keras_hierproxy.runs.settings import DATA_SETS, Settings
-from keras_hierproxy.runs.trained import image_shape_of
+from keras_hierproxy.runs.trained import check_there, image_shape_of
 
 # Of the images in a report.
 THUMBNAIL = (112, 112)
@@ -40,6 +40,7 @@ def evaluation_settings(model, data, changes):
                 f"Its card's: hierproxy evaluate {model} "
                 f"{known['recall@1'][0]['arguments']}"
             )
+        check_there(model)
         raise ValueError(
             f"{model} is not the folder of a run. Name one, or, if it is another "
             "model, say with --data what to evaluate on."
@@ -144,5 +145,6 @@ def _check_choices(data, k, metrics):
         raise ValueError(
             f"--metrics takes any of {', '.join(METRICS)}, or all, separated by "
             f"commas. Received: {', '.join(unknown)}."
+            + shipped.did_you_mean(unknown[0], METRICS)
         )
     return list(METRICS) if "all" in (metrics or ()) else metrics

@@ -46,8 +46,19 @@ def _load(path):
         return model
     if (path / "config.json").exists():
         return ImageEmbedder.from_preset(path, num_classes=None)
+    raise _nothing_at(path)
+
+
+def check_there(path):
+    """Raises a `FileNotFoundError` unless there is something at a model's path."""
+    path = _place(path)
+    if not path.exists():
+        raise _nothing_at(path)
+
+
+def _nothing_at(path):
     names = shipped.presets()
-    raise FileNotFoundError(
+    return FileNotFoundError(
         f"There is no model at {path}: expected a run's folder with model.keras, a "
         ".keras file, a preset's folder with config.json, or the name of a shipped "
         f"preset.{shipped.did_you_mean(path.name, names)} Shipped: "

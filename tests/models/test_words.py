@@ -1,5 +1,6 @@
 """What is said to what users write by mistake."""
 
+import numpy as np
 import pytest
 
 import keras_hierproxy as khp
@@ -29,10 +30,15 @@ def test_input_shape_of_conv4():
         khp.models.conv4(width=8)
 
 
-def test_a_run_is_no_preset(tmp_path):
-    (tmp_path / "model.keras").write_bytes(b"")
-    with pytest.raises(ValueError, match="is a training run.*load_model.*model.keras"):
-        khp.models.ImageEmbedder.from_preset(tmp_path)
+def test_a_run_is_loaded_as_a_preset_is(tmp_path):
+    backbone = khp.models.conv4((16, 16, 3), filters=4)
+    embedder = khp.models.ImageEmbedder(backbone, tiny.NUM_CLASSES, embedding_dim=8)
+    embedder.save(tmp_path / "model.keras")
+    expected = embedder.embed(tiny.IMAGES)
+    for path in (tmp_path, tmp_path / "model.keras"):
+        loaded = khp.models.ImageEmbedder.from_preset(path, num_classes=7)
+        assert loaded.num_classes == 7 and loaded.pretrained
+        np.testing.assert_array_equal(loaded.embed(tiny.IMAGES), expected)
 
 
 def test_modules_show_their_names():
