@@ -201,7 +201,7 @@ def test_nothing_readable(root, read):
 def test_a_class_of_one_image(root, read):
     save(root / "drinks" / "tea" / "0.png")
     with pytest.raises(
-        ValueError, match=r"1 of 5 classes .* min_images=2 images: drinks/tea \(1\)"
+        ValueError, match=r"1 of 5 classes .* fewer than 2 images: drinks/tea \(1\)"
     ):
         read(root)
     assert read(root, min_images=1).num_classes == 5
