@@ -301,7 +301,7 @@ def test_what_has_changed_is_not_mixed(call, refused, model, photos, whole, tmp_
     save_model(tmp_path / "other.keras", name="other")
     for changed, message in (
         (("photos", "other.keras", *options[2:]), "model.sha256 was"),
-        ((*options[:-1], 5), "batch_size was 4 and is 5"),
+        ((*options[:-1], 5), "--batch-size was 4 and is 5"),
         ((*options, "--dtype", "float16"), "dtype was 'float32' and is 'float16'"),
         ((photos, *options[1:]), "data.source was"),
     ):
