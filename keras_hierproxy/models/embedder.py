@@ -169,7 +169,9 @@ class Embedder:
 
     def compile_from_config(self, config):
         config = dict(config)
-        saved = (config["optimizer"] or {}).get("weight_paths", ())
+        # Files of earlier versions have them beside the optimizer.
+        saved = config.pop("weight_paths", ())
+        saved = (config["optimizer"] or {}).get("weight_paths", saved)
         here = [weight.path for weight in self.weights]
         config["optimizer"] = renumber(config["optimizer"], saved, here)
         self.compile(**keras.saving.deserialize_keras_object(config))

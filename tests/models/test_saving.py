@@ -188,3 +188,12 @@ def test_weights_alone(tmp_path):
     other.load_weights(tmp_path / "model.weights.h5")
     for path, value in tiny.values(model.weights).items():
         np.testing.assert_array_equal(tiny.values(other.weights)[path], value)
+
+
+def test_a_configuration_of_an_earlier_version_compiles():
+    model = tiny.compiled_model()
+    config = model.get_compile_config()
+    config["weight_paths"] = config["optimizer"].pop("weight_paths")
+    other = tiny.embedding_model()
+    other.compile_from_config(config)
+    tiny.fit(other)
