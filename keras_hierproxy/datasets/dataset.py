@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.batches import Batches
 from keras_hierproxy.labels import (
     DISTRACTOR,
@@ -280,6 +281,10 @@ class RetrievalDataset:
         splits.train.num_classes, splits.test.num_classes  # 6, 2
         ```
         """
+        validation = checks.real("validation", validation)
+        test = checks.real("test", test)
+        level = checks.integer("level", level, least=0, most=self.num_levels - 1)
+        seed = checks.integer("seed", seed, least=0)
         classes = np.random.default_rng(seed).permutation(len(self.class_names[level]))
         sizes = [
             max(1, round(share * len(classes))) if share else 0

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from keras_hierproxy import checks
+
 
 def check_host(host):
     """Returns `(index, count)` as integers, or raises `ValueError`."""
     try:
-        index, count = (int(part) for part in host)
+        index, count = (checks.integer("host", part, least=0) for part in host)
     except (TypeError, ValueError):
         index, count = 0, 0
     if not 0 <= index < count:

@@ -14,6 +14,7 @@ from keras.src.trainers.data_adapters.generator_data_adapter import (
     GeneratorDataAdapter,
 )
 
+from keras_hierproxy import checks
 from keras_hierproxy.labels import DISTRACTOR, integer_ids
 from keras_hierproxy.models.sample_weights import check_weights
 from keras_hierproxy.ops import num_data_shards
@@ -41,7 +42,7 @@ def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
     if is_array_like(x):
         check_weights(sample_weight)
         arrays = (x, prepare.check(y), sample_weight)
-        x = ArrayBatches(arrays, batch_size or 32, shuffle)
+        x = ArrayBatches(arrays, check_batch_size(batch_size), shuffle)
     elif callable(getattr(x, "batches", None)):
         raise ValueError(
             f"{type(x).__name__} is a data set, not yet cut into batches. Pass "
@@ -66,6 +67,13 @@ def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
     if prepare.preprocess is not None and is_grain:
         return x.map(prepare.in_pipeline)
     return x
+
+
+def check_batch_size(batch_size):
+    """A batch size as an int, Keras's own 32 where none is given."""
+    if batch_size is None:
+        return 32
+    return checks.integer("batch_size", batch_size, least=1)
 
 
 class Preparation:

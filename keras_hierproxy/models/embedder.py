@@ -19,6 +19,7 @@ from keras_hierproxy.models.batches import (
     PreparedBatches,
     SetEpoch,
     as_batches,
+    check_batch_size,
     check_labels,
     is_array_like,
     tell_of_small_values,
@@ -27,7 +28,7 @@ from keras_hierproxy.models.batches import (
 from keras_hierproxy.models.export import export
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.models.keeping_weights import keeping_weights
-from keras_hierproxy.models.sample_weights import check_class_weight
+from keras_hierproxy.models.sample_weights import check_class_weight, check_weights
 from keras_hierproxy.models.saving import (
     refuse_hdf5,
     refuse_hdf5_config,
@@ -283,7 +284,7 @@ class Embedder:
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """The model's output, as `keras.Model.predict`; arguments are the same."""
         rows = len(keras.tree.flatten(x)[0]) if is_array_like(x) else None
-        batch_size = batch_size or 32
+        batch_size = check_batch_size(batch_size)
         # So that what `keras.distribution` needs as filling comes last.
         batch_size += -batch_size % num_data_shards()
         with keeping_weights(self), self._preparation(labelled=False) as prepare:
@@ -291,11 +292,20 @@ class Embedder:
             outputs = keras.Model.predict(self, batches, verbose=verbose, **kwargs)
         return keras.tree.map_structure(lambda output: output[:rows], outputs)
 
-    def train_on_batch(self, x, y=None, *args, **kwargs):
-        return super().train_on_batch(x, self._label_check()(y), *args, **kwargs)
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
+    ):
+        check_weights(sample_weight)
+        check_class_weight(class_weight, self._num_classes())
+        return super().train_on_batch(
+            x, self._label_check()(y), sample_weight, class_weight, return_dict
+        )
 
-    def test_on_batch(self, x, y=None, *args, **kwargs):
-        return super().test_on_batch(x, self._label_check()(y), *args, **kwargs)
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        check_weights(sample_weight)
+        return super().test_on_batch(
+            x, self._label_check()(y), sample_weight, return_dict
+        )
 
     def embed(self, x, batch_size=128, verbose=0):
         """Embeds inputs.

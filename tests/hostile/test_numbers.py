@@ -4,6 +4,7 @@ The arguments are found in the signatures, so that a new class is tried, too: wh
 a number by default must refuse each of these.
 """
 
+import functools
 import inspect
 
 import numpy as np
@@ -177,6 +178,15 @@ for value in (*BAD, -1):
             "clipvalue",
         ),
     ]
+for value in ((True, 2), (1.5, 2), (0, True), (0, "2"), (0, 2.0), (2, 2), (0,), None):
+    CASES.append(
+        refused(f"host={value!r}", lambda value=value: batches(host=value), "host must")
+    )
+for name in ("validation", "test", "seed", "level"):
+    whole = name in ("seed", "level")
+    CASES += tried("split", DATA.split, name, whole, True, False)
+    of_none = functools.partial(DATA.split, **{name: None})
+    CASES.append(refused(f"split({name}=None)", of_none, name))
 CASES += [
     refused("a schedule that is none", lambda: grouped(schedule=0.1), "schedule"),
     refused(

@@ -71,3 +71,30 @@ def test_batches_without_pairs_are_told_of_once():
     assert len(told(both, ones, **options)) == 1
     assert not told(khp.losses.ProxyAnchorLoss(), ones, **options)
     assert not told(khp.losses.TripletLoss(), np.sort(ones), **options)
+
+
+def test_single_batches_are_checked_too():
+    model = tiny.compiled_model()
+    x, y = tiny.INPUTS[:8], tiny.LABELS[:8]
+    bad = np.r_[np.ones(7), np.nan].astype("float32")
+    for call in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match="`sample_weight`"):
+            call(x, y, bad)
+        with pytest.raises(ValueError, match="`sample_weight`"):
+            call(x, y, sample_weight=-np.ones(8))
+    with pytest.raises(ValueError, match="Received the key 9"):
+        model.train_on_batch(x, y, class_weight={9: 1.0})
+    assert np.isfinite(model.train_on_batch(x, y, np.ones(8), return_dict=True)["loss"])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, True, 1.5, np.nan, "2"])
+def test_batch_sizes_that_are_none(batch_size):
+    model = tiny.compiled_model()
+    for call in (
+        lambda: tiny.fit(model, batch_size=batch_size),
+        lambda: model.evaluate(tiny.INPUTS, tiny.LABELS, batch_size, verbose=0),
+        lambda: model.predict(tiny.INPUTS, batch_size),
+        lambda: model.embed(tiny.INPUTS, batch_size),
+    ):
+        with pytest.raises(ValueError, match="`batch_size` must be a positive int"):
+            call()
