@@ -236,9 +236,9 @@ class GroupRate(keras.optimizers.schedules.LearningRateSchedule):
     """A group's rate: 0 for its frozen steps, then `rate * schedule(step)`."""
 
     def __init__(self, rate, schedule=None, frozen_steps=0):
-        self.rate = rate
+        self.rate = checks.real("rate", rate, least=0)
         self.schedule = schedule
-        self.frozen_steps = frozen_steps
+        self.frozen_steps = checks.integer("frozen_steps", frozen_steps, least=0)
 
     def __call__(self, step):
         step = keras.ops.cast(step, "float32")

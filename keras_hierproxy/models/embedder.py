@@ -8,6 +8,7 @@ import math
 import keras
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.layers import LatentHierarchy, Proxies
 from keras_hierproxy.layers.project import geometry_of, projection_of
 from keras_hierproxy.losses import BoundLoss, EmbeddingLoss, ProxyLoss, SumLoss
@@ -227,6 +228,7 @@ class Embedder:
             x, y, sample_weight, validation_data = _split_off_validation(
                 (x, y, sample_weight), validation_split
             )
+        checks.integer("epochs", epochs, least=1)
         check_class_weight(class_weight, self._num_classes())
         prepare = self._preparation()
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, prepare)

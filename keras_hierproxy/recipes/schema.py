@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from keras_hierproxy.datasets.images import MAX_SIDE
 from keras_hierproxy.recipes.augmentation import Augmentation
 from keras_hierproxy.recipes.losses import AnyLoss, Count, NotNegative, Positive
 from keras_hierproxy.recipes.table import Table
@@ -31,7 +32,7 @@ class Data(Table):
     """
 
     name: str
-    image_size: Annotated[int, pydantic.Field(ge=16)] | None = None
+    image_size: Annotated[int, pydantic.Field(ge=16, le=MAX_SIDE)] | None = None
     validation: Share | None = None
     train_groups: list[str] | None = None
     test_groups: list[str] | None = None
@@ -87,7 +88,7 @@ class Model(Table):
     pooling: Literal["auto", "avg", "max", "avg_max", "gem", "token"]
     last_norm: bool
     head_initializer: Literal["glorot_uniform", "he_normal", "orthogonal"]
-    fit_to_ink: Annotated[int, pydantic.Field(ge=16)] | None = None
+    fit_to_ink: Annotated[int, pydantic.Field(ge=16, le=MAX_SIDE)] | None = None
     freeze: list[Literal["patch_embedding", "batch_norm"]] = []
     backbone: Backbone
     geometry: Geometry

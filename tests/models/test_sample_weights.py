@@ -98,3 +98,9 @@ def test_batch_sizes_that_are_none(batch_size):
     ):
         with pytest.raises(ValueError, match="`batch_size` must be a positive int"):
             call()
+
+
+@pytest.mark.parametrize("epochs", [0, -1, True, 1.5, "2", np.inf])
+def test_epochs_that_are_none(epochs):
+    with pytest.raises(ValueError, match="`epochs` must be a positive int"):
+        tiny.fit(tiny.compiled_model(), epochs=epochs)

@@ -1,6 +1,7 @@
 """Random resized crop and flip, the papers' augmentation of photos."""
 
 import functools
+from numbers import Real
 
 import numpy as np
 
@@ -117,7 +118,12 @@ def _between(range, share):
 
 
 def _check_range(argument, range, most):
-    if np.shape(range) != (2,) or not 0 < range[0] <= range[1] <= min(most, _LARGEST):
+    kinds = {type(end) for end in np.asarray(range, object).ravel()}
+    if (
+        np.shape(range) != (2,)
+        or not all(issubclass(kind, Real) and kind is not bool for kind in kinds)
+        or not 0 < range[0] <= range[1] <= min(most, _LARGEST)
+    ):
         raise ValueError(
             f"{argument} must be a least and a largest value, above 0"
             + (f" and at most {most}" if np.isfinite(most) else "")
