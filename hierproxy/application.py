@@ -75,10 +75,26 @@ def _is_of_memory(error):
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
+def _open_what_is_closed():
+    """Gives what was closed before the start, as by `2>&-`, a place to go.
+
+    Else the next file that is opened would take the number, and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, closefd=False))
+
+
 def main():
     """Runs the command; what the user can mend ends in a message, not a traceback."""
     # TensorFlow's notes: what goes wrong is raised anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # Names of files may hold bytes that are no text.
         if getattr(stream, "errors", "") == "strict":

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hierproxy.application import Command, app, console
 from hierproxy.start import import_runs
-from hierproxy.tables import by_level
+from hierproxy.tables import by_level, print_whole
 
 
 @app.command(cls=Command)
@@ -55,7 +55,7 @@ def compare(
                 row.better,
             )
         table.add_section()
-    console.print(table)
+    print_whole(table)
     if not any(row.better for row in compared.values()):
         console.print("No difference is shown.")
     if only_one:

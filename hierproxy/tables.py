@@ -1,6 +1,8 @@
 """Tables of numbers that several commands print."""
 
+from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from hierproxy.application import console
@@ -8,6 +10,14 @@ from hierproxy.application import console
 # Metrics of a level of the labels, and of all levels together.
 _OF_A_LEVEL = ("recall", "precision", "r_precision", "map", "mrr", "nmi", "ami")
 _GRADED = ("ndcg", "asi", "h_ap")
+
+
+def print_whole(table):
+    """Prints a table as wide as it is: a narrow window breaks lines, not numbers."""
+    # A console never prints beyond its own width.
+    boundless = Console(highlight=False, width=1000)
+    needed = Measurement.get(boundless, boundless.options, table).maximum
+    Console(highlight=False, width=max(console.width, needed)).print(table)
 
 
 def print_splits(splits):
@@ -27,9 +37,12 @@ def print_metrics(data, columns):
     """A row for each level and metric, a column for each `(results, intervals)`."""
     first, _ = next(iter(columns.values()))
     title = f"{data.name}: {first['num_queries']:,} queries"
-    table = Table("level", "metric", title=escape(title))
+    table = Table(title=escape(title))
+    table.add_column("level", overflow="fold")
+    # In a narrow window numbers take two lines; names are never cut off.
+    table.add_column("metric", no_wrap=True)
     for title in columns:
-        table.add_column(title, no_wrap=True)
+        table.add_column(title)
     for level, metrics in by_level(data.level_names, first).items():
         for i, (metric, name) in enumerate(metrics.items()):
             values = [

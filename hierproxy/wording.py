@@ -12,10 +12,11 @@ import typing
 # The arguments that messages name without backticks; a test finds those that are
 # missing here. Others before a `=`, as in a folder `lr=0.1`, are the user's.
 _ARGUMENTS = frozenset(
-    "backbone base batch_size centers_per_class drop_remainder embedding_dim filters "
-    "fmr format frozen geometry image_shape k latent level level_sizes level_weights "
-    "memory_limit metrics min_images mode num_classes num_leaves pooling preprocessor "
-    "proxies root sampler shuffle skip_bad split super_classes test test_split "
+    "backbone base batch_size centers_per_class color_mode drop_remainder "
+    "embedding_dim filters fmr format frozen geometry image_shape image_size "
+    "images_per_class k latent level level_sizes level_weights loss memory_limit "
+    "metrics min_images mode num_classes num_leaves pooling preprocessor proxies "
+    "root sampler shuffle skip_bad split super_classes test test_split "
     "validation".split()
 )
 # Options that go beside a recipe.
@@ -32,6 +33,10 @@ _MENTION = re.compile(
 _CODE = re.compile(
     r"`(?!hierproxy |pip |--)[^`]*[(=][^`]*`|\b(?:khp|keras_hub|keras)\.[a-z]"
 )
+# Options that take more than one value.
+_LISTS = ("level_sizes", "k", "metrics", "train_groups", "test_groups")
+# What names settings of a recipe already.
+_LISTED = ("Did you mean", "There is:")
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) +(?=[A-Z`])")
 
 
@@ -56,13 +61,20 @@ def spoken(text, options, settings=None):
         if value == "None":
             return mention[0]
         if name in options:
-            return " ".join(filter(None, (options[name], _typed(value))))
+            parts = _typed(value)
+            if name not in _LISTS and len(set(parts)) == 1:
+                parts = parts[:1]  # the side of a square
+            if name in _LISTS or len(parts) < 2:
+                return " ".join(filter(None, (options[name], ",".join(parts))))
         if name in (settings or {}):
             return f"--set {settings[name]}={value}" if value else settings[name]
         return mention[0]
 
     kept = []
     for sentence in _BETWEEN_SENTENCES.split(text):
+        if sentence.startswith(_LISTED):
+            kept.append(sentence)
+            continue
         sentence = _MENTION.sub(said, sentence)
         if _is_python(sentence):
             if kept and not sentence.startswith("Received"):
@@ -107,11 +119,11 @@ def _classes(annotation):
 
 
 def _typed(value):
-    """A value as it is typed after an option; of a flag there is nothing to type."""
+    """The parts of a value as they are typed; of a flag there is nothing to type."""
     if value in (None, "True", "False"):
-        return ""
+        return []
     parts = value.strip("[]()").split(",")
-    return ",".join(part.strip(" '\"") for part in parts if part)
+    return [part.strip(" '\"") for part in parts if part]
 
 
 def _is_python(sentence):

@@ -13,6 +13,7 @@ from typer.main import get_command
 from hierproxy.application import Command, app, console, zoo_app
 from hierproxy.options import BackendOption, option
 from hierproxy.start import import_runs, import_zoo
+from hierproxy.tables import print_whole
 
 
 @zoo_app.command("list", cls=Command)
@@ -120,7 +121,10 @@ def _print_presets(zoo):
         method = escape(f"{known['method']} on {known['data']}")
         first = f"{escape(name)}\n[dim]  {method}[/dim]"
         table.add_row(first, *map(escape, cells))
-    console.print(table if table.row_count else "No presets are shipped.")
+    if not table.row_count:
+        console.print("No presets are shipped.")
+    else:
+        print_whole(table)
 
 
 def _print_recipes(zoo):

@@ -39,30 +39,29 @@ def cache_folder():
 def cached_arrays(path, names, build):
     """Arrays from the file at `path`, built and kept there when it has none.
 
-        A damaged file is built again, and a folder that cannot be written costs only
-        the time of the next build: both are warnings.
+    A damaged file is built again, and a folder that cannot be written costs only
+    the time of the next build: both are warnings.
 
-        Args:
-            path: `pathlib.Path` of an `.npz` file.
-            names: names of the arrays.
-            build: function of no arguments that returns the arrays, in the order of
-                `names`.
+    Args:
+        path: `pathlib.Path` of an `.npz` file.
+        names: names of the arrays.
+        build: function of no arguments that returns the arrays, in the order of
+            `names`.
 
-        Returns:
-            Tuple of arrays, in the order of `names`.
+    Returns:
+        Tuple of arrays, in the order of `names`.
 
-        Example:
+    Example:
 
-        ```python
-        import pathlib
-        import numpy as np
+    ```python
+    import pathlib
+    import numpy as np
 
-    from keras_hierproxy.files import replacing
-        from keras_hierproxy.datasets.cache import cached_arrays
+    from keras_hierproxy.datasets.cache import cached_arrays
 
-        path = pathlib.Path("/tmp/hierproxy/squares.npz")
-        (squares,) = cached_arrays(path, ["squares"], lambda: (np.arange(9) ** 2,))
-        ```
+    path = pathlib.Path("/tmp/hierproxy/squares.npz")
+    (squares,) = cached_arrays(path, ["squares"], lambda: (np.arange(9) ** 2,))
+    ```
     """
     if path.exists():
         try:

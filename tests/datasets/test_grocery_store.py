@@ -118,7 +118,7 @@ def test_images_missing_from_a_zip_file(folder, tmp_path):
 def test_the_other_split_must_be_asked_for(folder):
     (folder / "test.txt").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r'no test.txt in .* Pass test_split="val" \(--test-sp'
+        FileNotFoundError, match=r'no test.txt in .* Pass test_split="val" to test'
     ):
         load_grocery_store(folder, image_size=8)
     assert len(load_grocery_store(folder, "val", image_size=8).test) == 6

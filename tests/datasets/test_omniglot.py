@@ -134,7 +134,7 @@ def test_nothing_there(tmp_path):
         FileNotFoundError, match="images_background_small1.*brendenlake"
     ):
         load_omniglot(tmp_path)
-    with pytest.raises(ValueError, match=r"pass root= \(--root\)"):
+    with pytest.raises(ValueError, match=r"pass root=, the folder"):
         load_omniglot(None)
 
 

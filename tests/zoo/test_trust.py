@@ -100,7 +100,7 @@ def test_json_of_something_else(preset, content):
 def test_an_empty_folder_and_a_file(tmp_path):
     refused(tmp_path, "no config.json", "save_to_preset")
     (tmp_path / "file").touch()
-    refused(tmp_path / "file", "no preset and no folder")
+    refused(tmp_path / "file", "is a file: a preset is a folder")
 
 
 # Newer versions

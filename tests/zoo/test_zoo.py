@@ -150,4 +150,4 @@ def test_training_reads_images_in_the_presets_size(call, little_zoo, tmp_path):
     assert record["settings"]["preset"] == NAME
     code, _, stderr = call("train", *options, "--image-size", 24, "-o", "other")
     assert code == 2 and "takes images of shape (n, 16, 16, 3)" in stderr
-    assert "image_size=(16, 16)" in stderr
+    assert "--image-size 16." in stderr
