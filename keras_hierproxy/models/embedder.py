@@ -300,13 +300,20 @@ class Embedder:
         check_weights(sample_weight)
         check_class_weight(class_weight, self._num_classes())
         return super().train_on_batch(
-            x, self._label_check()(y), sample_weight, class_weight, return_dict
+            x,
+            self._label_check()(y),
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            return_dict=return_dict,
         )
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         check_weights(sample_weight)
         return super().test_on_batch(
-            x, self._label_check()(y), sample_weight, return_dict
+            x,
+            self._label_check()(y),
+            sample_weight=sample_weight,
+            return_dict=return_dict,
         )
 
     def embed(self, x, batch_size=128, verbose=0):
