@@ -23,6 +23,7 @@ import numpy as np
 from scipy import stats
 
 import keras_hierproxy as khp
+from keras_hierproxy import files
 
 FOLDER = pathlib.Path("runs/experiments")
 # Some 57,000 images, 440 steps, each.
@@ -120,9 +121,7 @@ def train_what_is_missing(args):
                     continue
                 result = run(method, seed, data, EPOCHS[name])
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_suffix(".part")
-                part.write_text(json.dumps(result))
-                part.replace(path)
+                files.write(path, json.dumps(result))
                 print(
                     f"{name}, {method}, seed {seed}: Recall@1 "
                     f"{result['test']['recall@1']:.3f}, {result['seconds']:.0f} s",

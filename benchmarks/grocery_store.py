@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 import keras_hierproxy as khp
+from keras_hierproxy import files
 from keras_hierproxy.runs.scoring import score
 
 FOLDER = pathlib.Path("runs/grocery_store")
@@ -63,7 +64,7 @@ class Stopwatch(keras.callbacks.Callback):
         self.began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.path.write_text(str(self.seconds + time.monotonic() - self.began))
+        files.write(self.path, str(self.seconds + time.monotonic() - self.began))
 
 
 def run(method, seed, data, epochs, folder):

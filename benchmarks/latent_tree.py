@@ -29,6 +29,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score
 
 import keras_hierproxy as khp
+from keras_hierproxy import files
 from keras_hierproxy.trees import Tree
 
 FOLDER = pathlib.Path("runs/latent_tree")
@@ -183,7 +184,7 @@ def main():
             )
             found = {"seconds": seconds, "validation Recall@1": recall}
             found |= assess(embedder, split)
-            path.write_text(json.dumps(found, indent=2))
+            files.write_json(path, found)
         rows.append(json.loads(path.read_text()))
         print(f"seed {seed}: {rows[-1]['seconds']:.0f} s of training", flush=True)
     print(f"\n{args.split} letters, {len(rows)} seeds, {args.epochs} epochs\n")

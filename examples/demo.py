@@ -10,7 +10,6 @@ Letters of the test split share no base letter with those that were trained on.
 """
 
 import argparse
-import json
 import pathlib
 import time
 
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_hierproxy as khp
-from keras_hierproxy import pictures
+from keras_hierproxy import files, pictures
 
 PRESET = "hierproxy_cnn_glyphs"
 OUTPUT = pathlib.Path("runs/demo")
@@ -81,7 +80,7 @@ def main():
         "after": after.means(),
         "training_seconds": round(seconds, 1),
     }
-    (OUTPUT / "metrics.json").write_text(json.dumps(metrics, indent=2))
+    files.write_json(OUTPUT / "metrics.json", metrics)
     pictures.plot_recall(history, OUTPUT / "recall.png", data.validation.level_names)
     pictures.plot_neighbors(data.test, points, OUTPUT / "neighbors.png")
     facts = [

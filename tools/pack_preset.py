@@ -49,6 +49,7 @@ from PIL import Image
 
 import keras_hierproxy as khp
 from keras_hierproxy import runs, shipped
+from keras_hierproxy.files import write
 
 BACKENDS = ("tensorflow", "jax", "torch")
 TEXTS = ("description", "method", "architecture", "data", "data_licence", "licence")
@@ -91,7 +92,7 @@ def main(argv=None):
         facts.setdefault("images_per_second", speed(embedder, images))
         facts |= facts_of(embedder)
         facts["size"] = sum(file.stat().st_size for file in packed.iterdir())
-        (packed / "README.md").write_text(card(options.name, facts), encoding="utf-8")
+        write(packed / "README.md", card(options.name, facts))
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(packed, target)
     write_registry(options.zoo, options.name, facts)
@@ -142,7 +143,7 @@ def forget_the_date(path):
     """So that the same run packs to the same bytes."""
     metadata = json.loads(path.read_text(encoding="utf-8"))
     del metadata["date_saved"]
-    path.write_text(json.dumps(metadata, indent=4), encoding="utf-8")
+    write(path, json.dumps(metadata, indent=4))
 
 
 def reference_images(embedder):
@@ -300,7 +301,7 @@ def write_registry(zoo, name, facts):
     files = {file.name: shipped.sha256(file) for file in folder.iterdir()}
     presets[name] = {**facts, "files": files}
     content = json.dumps({"presets": presets}, indent=2, sort_keys=True)
-    path.write_text(content + "\n", encoding="utf-8")
+    write(path, content + "\n")
 
 
 if __name__ == "__main__":

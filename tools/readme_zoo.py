@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_hierproxy import zoo
+from keras_hierproxy import files, zoo
 
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 BEGIN = "<!-- zoo: written by `make zoo-table` -->"
@@ -47,4 +47,4 @@ def _row(name, known):
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text("utf-8")), encoding="utf-8")
+    files.write(README, with_table(README.read_text("utf-8")))
