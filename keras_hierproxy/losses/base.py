@@ -328,7 +328,7 @@ def _never_empty(labels, embeddings, weights):
     missing = ops.maximum(1 - ops.shape(embeddings)[0], 0)
     return (
         ops.concatenate([labels, ops.zeros((missing,), "int32")]),
-        ops.concatenate([embeddings, ops.zeros((missing, embeddings.shape[1]))]),
+        ops.concatenate([embeddings, ops.zeros((missing, ops.shape(embeddings)[1]))]),
         ops.concatenate([weights, ops.zeros((missing,))]),
     )
 
