@@ -38,7 +38,8 @@ class EmbeddingLoss(keras.losses.Loss):
             y_true: int `(b,)` or `(b, 1)`, dense class ids of the finest level.
             y_pred: float `(b, d)`, embeddings; taken as float32 under any policy.
             sample_weight: float `(b,)`, how many times each sample counts: 0 is
-                absent, 2 is twice. By default 1.
+                absent, 2 is twice. By default 1. An embedding that is not finite
+                makes the loss NaN whatever its weight.
 
         Returns:
             float32 scalar.

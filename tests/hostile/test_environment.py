@@ -1,5 +1,6 @@
 """Commands in poor surroundings: closed streams, narrow windows, no home, few files."""
 
+import concurrent.futures
 import os
 import resource
 import subprocess
@@ -45,8 +46,24 @@ def cache_of(write):
     return action
 
 
+def cache_of_many(folder):
+    """What eight at once get, and what is there afterwards."""
+    path = folder / "numbers.npz"
+
+    def load(_):
+        return cached_arrays(path, ["x"], lambda: (np.arange(3),))[0].tolist()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(load, range(32)))
+    with np.load(path) as file:
+        return found == 32 * [[0, 1, 2]], file["x"].tolist(), os.listdir(folder)
+
+
 # What cannot reach Keras is quick; two start it.
 CASES = [
+    right(
+        "a cache of eight at once", cache_of_many, (True, [0, 1, 2], ["numbers.npz"])
+    ),
     right("stdin closed", lambda d: result("hierproxy zoo -h <&-", d)[0], 0),
     right("stdout closed", lambda d: result("hierproxy zoo -h >&-", d)[0], 0),
     right("stderr closed", lambda d: result("hierproxy x 2>&-", d)[0], 2),
