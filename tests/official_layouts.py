@@ -6,25 +6,25 @@ so that a label can be read off the pixels.
 
 from scipy.io import savemat
 
-from keras_hierproxy.datasets.sample_layouts import CAR_FIELDS as CAR_FIELDS
-from keras_hierproxy.datasets.sample_layouts import SPECIES as SPECIES
-from keras_hierproxy.datasets.sample_layouts import (
+from keras_hierproxy.runs.sample_layouts import CAR_FIELDS as CAR_FIELDS
+from keras_hierproxy.runs.sample_layouts import SPECIES as SPECIES
+from keras_hierproxy.runs.sample_layouts import (
     cell_array,
     save_color,
     struct_array,
 )
-from keras_hierproxy.datasets.sample_layouts import color as color
-from keras_hierproxy.datasets.sample_layouts import write_cars as write_cars
-from keras_hierproxy.datasets.sample_layouts import write_cub as write_cub
-from keras_hierproxy.datasets.sample_layouts import (
+from keras_hierproxy.runs.sample_layouts import color as color
+from keras_hierproxy.runs.sample_layouts import write_cars as write_cars
+from keras_hierproxy.runs.sample_layouts import write_cub as write_cub
+from keras_hierproxy.runs.sample_layouts import (
     write_grocery_store as write_grocery_store,
 )
-from keras_hierproxy.datasets.sample_layouts import write_in_shop as write_in_shop
-from keras_hierproxy.datasets.sample_layouts import (
+from keras_hierproxy.runs.sample_layouts import write_in_shop as write_in_shop
+from keras_hierproxy.runs.sample_layouts import (
     write_inaturalist as write_inaturalist,
 )
-from keras_hierproxy.datasets.sample_layouts import write_lines as write_lines
-from keras_hierproxy.datasets.sample_layouts import write_sop as write_sop
+from keras_hierproxy.runs.sample_layouts import write_lines as write_lines
+from keras_hierproxy.runs.sample_layouts import write_sop as write_sop
 
 write_jpeg = save_color
 

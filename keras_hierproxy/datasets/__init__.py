@@ -10,23 +10,23 @@ from keras_hierproxy.datasets.augment import RandomElastic as RandomElastic
 from keras_hierproxy.datasets.augment import RandomResizedCrop as RandomResizedCrop
 from keras_hierproxy.datasets.augment import RandomStrokeWidth as RandomStrokeWidth
 from keras_hierproxy.datasets.batches import Batches as Batches
-from keras_hierproxy.datasets.cars import load_cars as load_cars
-from keras_hierproxy.datasets.csv_file import from_csv as from_csv
-from keras_hierproxy.datasets.cub import load_cub as load_cub
 from keras_hierproxy.datasets.dataset import RetrievalDataset as RetrievalDataset
 from keras_hierproxy.datasets.dataset import Splits as Splits
-from keras_hierproxy.datasets.directory import from_directory as from_directory
-from keras_hierproxy.datasets.grocery_store import (
-    load_grocery_store as load_grocery_store,
-)
+from keras_hierproxy.datasets.glyphs import load_glyphs as load_glyphs
+from keras_hierproxy.datasets.glyphs import load_letters as load_letters
 from keras_hierproxy.datasets.images import ImageFiles as ImageFiles
-from keras_hierproxy.datasets.in_shop import load_in_shop as load_in_shop
-from keras_hierproxy.datasets.inaturalist import load_inaturalist as load_inaturalist
-from keras_hierproxy.datasets.letters import load_letters as load_letters
-from keras_hierproxy.datasets.omniglot import load_omniglot as load_omniglot
-from keras_hierproxy.datasets.sop import load_sop as load_sop
+from keras_hierproxy.datasets.official import load_cars as load_cars
+from keras_hierproxy.datasets.official import load_cub as load_cub
+from keras_hierproxy.datasets.official import load_grocery_store as load_grocery_store
+from keras_hierproxy.datasets.official import load_in_shop as load_in_shop
+from keras_hierproxy.datasets.official import load_inaturalist as load_inaturalist
+from keras_hierproxy.datasets.official import load_omniglot as load_omniglot
+from keras_hierproxy.datasets.official import load_sop as load_sop
+from keras_hierproxy.datasets.sources import from_csv as from_csv
+from keras_hierproxy.datasets.sources import from_directory as from_directory
 
 _LOADERS = {
+    "glyphs": load_glyphs,
     "omniglot": load_omniglot,
     "letters": load_letters,
     "grocery_store": load_grocery_store,
@@ -36,7 +36,7 @@ _LOADERS = {
     "in_shop": load_in_shop,
     "inaturalist": load_inaturalist,
 }
-NAMES = ("glyphs", *_LOADERS)
+NAMES = tuple(_LOADERS)
 
 
 def load(name, root=None, **options):
@@ -78,11 +78,6 @@ def loader(name):
     Raises:
         ValueError: an unknown name.
     """
-    if name == "glyphs":
-        # Rendering needs matplotlib, which nothing else here does.
-        from keras_hierproxy.datasets.glyphs import load_glyphs
-
-        return load_glyphs
     if name in _LOADERS:
         return _LOADERS[name]
     raise ValueError(_unknown(name))

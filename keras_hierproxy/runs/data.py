@@ -5,14 +5,14 @@ import os
 import pathlib
 
 from keras_hierproxy import datasets, shipped
-from keras_hierproxy.datasets.csv_file import column_names
 from keras_hierproxy.datasets.finding import (
     is_clutter,
     names_of_images,
     warn_of_passed_over,
 )
+from keras_hierproxy.datasets.glyphs.turns import with_quarter_turns
 from keras_hierproxy.datasets.image_reader import ImageReader
-from keras_hierproxy.datasets.turns import with_quarter_turns
+from keras_hierproxy.datasets.sources.csv_file import column_names
 from keras_hierproxy.runs.settings import DATA_SETS
 
 # Data sets with Omniglot's alphabets.

@@ -15,12 +15,13 @@ import numpy as np
 
 from keras_hierproxy import optimizers, recipes
 from keras_hierproxy.callbacks import HierarchyUpdate
-from keras_hierproxy.datasets import RetrievalDataset, sample_layouts
-from keras_hierproxy.datasets.cars import COUNTS as CARS
-from keras_hierproxy.datasets.cub import COUNTS as CUB
-from keras_hierproxy.datasets.in_shop import COUNTS as IN_SHOP
-from keras_hierproxy.datasets.inaturalist import COUNTS as INATURALIST
-from keras_hierproxy.datasets.sop import COUNTS as SOP
+from keras_hierproxy.datasets import RetrievalDataset
+from keras_hierproxy.datasets.official.cars import COUNTS as CARS
+from keras_hierproxy.datasets.official.cub import COUNTS as CUB
+from keras_hierproxy.datasets.official.in_shop import COUNTS as IN_SHOP
+from keras_hierproxy.datasets.official.inaturalist import COUNTS as INATURALIST
+from keras_hierproxy.datasets.official.sop import COUNTS as SOP
+from keras_hierproxy.runs import sample_layouts
 from keras_hierproxy.runs.data import DRAWINGS, load_data
 from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.settings import DATA_SETS

@@ -1,6 +1,7 @@
 import pytest
 
-from keras_hierproxy.datasets import cub, load_cub
+from keras_hierproxy.datasets import load_cub
+from keras_hierproxy.datasets.official import cub
 from tests.official_layouts import write_cub, write_jpeg, write_lines
 
 pytestmark = [

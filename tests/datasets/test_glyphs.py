@@ -8,8 +8,10 @@ import zlib
 import numpy as np
 import pytest
 
-from keras_hierproxy.datasets import glyph_table, glyphs, load
-from keras_hierproxy.datasets.glyph_outlines import distort, draw, read_outlines
+from keras_hierproxy.datasets import load
+from keras_hierproxy.datasets.glyphs import glyphs
+from keras_hierproxy.datasets.glyphs.outlines import distort, draw, read_outlines
+from tools import glyph_table
 
 pytestmark = pytest.mark.host
 
@@ -211,7 +213,7 @@ def test_pixels_are_those_of_this_version():
 
 def test_same_seed_same_pixels_in_another_process():
     code = (
-        "import zlib; from keras_hierproxy.datasets.glyphs import render;"
+        "import zlib; from keras_hierproxy.datasets.glyphs.glyphs import render;"
         "print(zlib.crc32(render('Aжᐁ', seed=3)[0].tobytes()))"
     )
     output = subprocess.run(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_hierproxy.datasets import load, load_omniglot, sample_layouts
+from keras_hierproxy.datasets import load, load_omniglot
+from keras_hierproxy.runs import sample_layouts
 
 pytestmark = pytest.mark.host
 

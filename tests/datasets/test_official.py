@@ -158,7 +158,7 @@ def test_missing_images_are_counted_and_named(name, root):
         path.unlink()
     with pytest.raises(FileNotFoundError) as error:
         load(name, root, skip_bad=True)
-    layout = importlib.import_module(f"keras_hierproxy.datasets.{name}").LAYOUT
+    layout = importlib.import_module(f"keras_hierproxy.datasets.official.{name}").LAYOUT
     message = str(error.value)
     assert message.startswith(f"{layout.title}: 2 of the ")
     assert "not wholly unpacked. Looked for " in message and path.name in message
@@ -166,7 +166,7 @@ def test_missing_images_are_counted_and_named(name, root):
 
 
 def test_every_index_file_is_needed(name, root):
-    module = importlib.import_module(f"keras_hierproxy.datasets.{name}")
+    module = importlib.import_module(f"keras_hierproxy.datasets.official.{name}")
     for file in module.LAYOUT.files:
         (path,) = root.rglob(file)
         content = path.read_bytes()
@@ -179,7 +179,7 @@ def test_every_index_file_is_needed(name, root):
 
 
 def test_nothing_there(name, root, tmp_path):
-    layout = importlib.import_module(f"keras_hierproxy.datasets.{name}").LAYOUT
+    layout = importlib.import_module(f"keras_hierproxy.datasets.official.{name}").LAYOUT
     with pytest.raises(FileNotFoundError, match="nowhere, which is no folder"):
         load(name, tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"not downloaded: pass root=, the"):
@@ -192,7 +192,7 @@ def test_nothing_there(name, root, tmp_path):
 
 @pytest.mark.parametrize("name", ZERO_SHOT)
 def test_an_archive_is_to_be_unpacked(name, root, tmp_path):
-    layout = importlib.import_module(f"keras_hierproxy.datasets.{name}").LAYOUT
+    layout = importlib.import_module(f"keras_hierproxy.datasets.official.{name}").LAYOUT
     for archive in layout.archives:
         path = tmp_path / "packed" / archive
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ def test_an_archive_is_to_be_unpacked(name, root, tmp_path):
 
 
 def test_an_index_that_is_no_text(name, root):
-    module = importlib.import_module(f"keras_hierproxy.datasets.{name}")
+    module = importlib.import_module(f"keras_hierproxy.datasets.official.{name}")
     (path,) = root.rglob(module.LAYOUT.files[0])
     path.write_bytes(b"\xff\xfe\x00\x01" * 50)
     with pytest.raises(ValueError, match=f"{path.name} is (no text|not a readable)"):
@@ -217,7 +217,7 @@ def test_an_index_that_is_no_text(name, root):
 
 def test_counts_of_the_full_set_are_asserted(name, root, monkeypatch):
     """On a small set, by published counts that are nearly its own."""
-    module = importlib.import_module(f"keras_hierproxy.datasets.{name}")
+    module = importlib.import_module(f"keras_hierproxy.datasets.official.{name}")
     found = {}
 
     def check_counts(self, published, counts):

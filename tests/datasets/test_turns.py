@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_hierproxy.datasets import RetrievalDataset
-from keras_hierproxy.datasets.turns import with_quarter_turns
+from keras_hierproxy.datasets.glyphs.turns import with_quarter_turns
 
 pytestmark = pytest.mark.host
 

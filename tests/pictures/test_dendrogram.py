@@ -7,7 +7,7 @@ from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
 
 from keras_hierproxy import pictures
-from keras_hierproxy.datasets.glyphs import read_table
+from keras_hierproxy.datasets.glyphs.glyphs import read_table
 from keras_hierproxy.pictures.layout import FONTS, MIXED, PALETTE
 from keras_hierproxy.trees import Tree
 

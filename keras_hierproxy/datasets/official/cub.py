@@ -7,7 +7,7 @@ from keras_hierproxy.datasets.index_files import (
     read_lines,
     read_pairs,
 )
-from keras_hierproxy.datasets.layout import Layout
+from keras_hierproxy.datasets.official.layout import Layout
 from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
 
 LAYOUT = Layout(

@@ -10,7 +10,7 @@ from keras_hierproxy.datasets.index_files import (
     parse_number,
     read_lines,
 )
-from keras_hierproxy.datasets.layout import Layout
+from keras_hierproxy.datasets.official.layout import Layout
 from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
 
 _INDEX = "Eval/list_eval_partition.txt"

@@ -6,9 +6,10 @@ import numpy as np
 
 from keras_hierproxy.datasets.augment.pixels import to_picture
 from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
+from keras_hierproxy.datasets.glyphs.glyphs import load_glyphs
+from keras_hierproxy.datasets.glyphs.turns import with_quarter_turns
 from keras_hierproxy.datasets.images import resize
-from keras_hierproxy.datasets.omniglot import load_omniglot
-from keras_hierproxy.datasets.turns import with_quarter_turns
+from keras_hierproxy.datasets.official.omniglot import load_omniglot
 
 
 def load_letters(
@@ -56,8 +57,6 @@ def load_letters(
     data.train.level_names  # ("character", "script")
     ```
     """
-    from keras_hierproxy.datasets.glyphs import load_glyphs
-
     drawn = load_omniglot(
         root, train_groups, test_groups, image_size, validation, seed, skip_bad
     )

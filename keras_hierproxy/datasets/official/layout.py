@@ -6,7 +6,7 @@ import shlex
 import warnings
 import zipfile
 
-from keras_hierproxy.datasets.archives import open_zip
+from keras_hierproxy.datasets.official.archives import open_zip
 
 _UNPACK = {".zip": "unzip -q", ".tar": "tar -xf", ".tgz": "tar -xzf", ".gz": "tar -xzf"}
 

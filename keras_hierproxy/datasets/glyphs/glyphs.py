@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_hierproxy.datasets.cache import cache_folder, cached_arrays
 from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
-from keras_hierproxy.datasets.glyph_outlines import (
+from keras_hierproxy.datasets.glyphs.outlines import (
     IMAGE_SIZE,
     distort,
     draw,
@@ -80,7 +80,7 @@ def load_glyphs(seed=0, cache_dir=None):
 
     Of letters that look the same like this (`A` of the Latin, Greek and Cyrillic
     scripts; `S` and `s`) only the first is in the set. `glyphs.tsv` lists the
-    classes, with the letters left out for each; `glyph_table.py` tells how they
+    classes, with the letters left out for each; `tools/glyph_table.py` tells how they
     were chosen. The seed moves pixels only: the classes and their split are always
     the same, hence no letter ever trained on is in a test set.
 
@@ -103,7 +103,7 @@ def load_glyphs(seed=0, cache_dir=None):
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyphs import load_glyphs
+    from keras_hierproxy.datasets import load_glyphs
 
     glyphs = load_glyphs()
     glyphs.train.images.shape[1:], glyphs.train.images.dtype  # (32, 32, 1), uint8
@@ -150,7 +150,7 @@ def read_table():
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyphs import read_table
+    from keras_hierproxy.datasets.glyphs.glyphs import read_table
 
     {row.character: row.look_alikes for row in read_table()}["A"]  # "ΑАᴀꓮ"
     ```
@@ -177,7 +177,7 @@ def render(characters, seed):
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyphs import render
+    from keras_hierproxy.datasets.glyphs.glyphs import render
 
     images, classes = render("abc", seed=0)
     ```

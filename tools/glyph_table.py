@@ -2,7 +2,7 @@
 
 The table is part of the project, so that no other version of matplotlib or Unicode
 changes what a class is or which split it is in. After a change of the rules, write it
-again (in half a minute): `python -m keras_hierproxy.datasets.glyph_table`.
+again (in half a minute): `python tools/glyph_table.py`.
 """
 
 import collections
@@ -12,8 +12,8 @@ import unicodedata
 
 import numpy as np
 
-from keras_hierproxy.datasets.glyph_outlines import Outline, draw, read_outlines
-from keras_hierproxy.datasets.glyphs import FONTS, TABLE, Character
+from keras_hierproxy.datasets.glyphs.glyphs import FONTS, TABLE, Character
+from keras_hierproxy.datasets.glyphs.outlines import Outline, draw, read_outlines
 
 MIN_FONTS = 4
 # Two letters look the same if no pixel of their blurred pictures, each stretched to
@@ -56,7 +56,7 @@ def choose_characters():
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyph_table import choose_characters
+    from tools.glyph_table import choose_characters
 
     len(choose_characters())
     ```
@@ -94,7 +94,7 @@ def base_letter(character):
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyph_table import base_letter
+    from tools.glyph_table import base_letter
 
     [base_letter(letter) for letter in "ÉøΏς"]  # ["e", "o", "ω", "σ"]
     ```
@@ -123,8 +123,8 @@ def differences(letters, fonts):
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyph_outlines import read_outlines
-    from keras_hierproxy.datasets.glyph_table import differences
+    from keras_hierproxy.datasets.glyphs.outlines import read_outlines
+    from tools.glyph_table import differences
 
     differences("oOQ", [read_outlines("DejaVuSans", "oOQ")]).round(1)
     ```

@@ -6,10 +6,10 @@ import zipfile
 
 import numpy as np
 
-from keras_hierproxy.datasets.archives import open_zip
 from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
 from keras_hierproxy.datasets.finding import is_clutter
 from keras_hierproxy.datasets.images import decode, read_all
+from keras_hierproxy.datasets.official.archives import open_zip
 
 _FILES = tuple(
     f"{prefix}_{part}"

@@ -2,7 +2,7 @@
 
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import line_error, parse_lines, read_lines
-from keras_hierproxy.datasets.layout import Layout
+from keras_hierproxy.datasets.official.layout import Layout
 from keras_hierproxy.datasets.rows import Rows, read_splits
 
 _FOLDERS = ("GroceryStoreDataset", "GroceryStoreDataset-master")

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_hierproxy.datasets.image_reader import ImageReader
-from keras_hierproxy.datasets.layout import Layout
+from keras_hierproxy.datasets.official.layout import Layout
 from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
 
 LAYOUT = Layout(

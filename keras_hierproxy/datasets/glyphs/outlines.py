@@ -38,7 +38,7 @@ class Outline:
         Example:
 
         ```python
-        from keras_hierproxy.datasets.glyph_outlines import read_outlines
+        from keras_hierproxy.datasets.glyphs.outlines import read_outlines
 
         read_outlines("DejaVuSans", "l")["l"].fitted(20).points.max(0)  # 1.2, 10
         ```
@@ -62,7 +62,7 @@ def read_outlines(font, characters):
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyph_outlines import read_outlines
+    from keras_hierproxy.datasets.glyphs.outlines import read_outlines
 
     outlines = read_outlines("cmr10", "aä")
     outlines["a"].points.shape, "ä" in outlines  # (90, 2), False
@@ -105,7 +105,7 @@ def distort(outline, rng):
 
     ```python
     import numpy as np
-    from keras_hierproxy.datasets.glyph_outlines import distort, draw, read_outlines
+    from keras_hierproxy.datasets.glyphs.outlines import distort, draw, read_outlines
 
     outline = read_outlines("DejaVuSans", "a")["a"]
     image = draw(distort(outline, np.random.default_rng(0)))
@@ -140,7 +140,7 @@ def draw(outline, thickness=0):
     Example:
 
     ```python
-    from keras_hierproxy.datasets.glyph_outlines import draw, read_outlines
+    from keras_hierproxy.datasets.glyphs.outlines import draw, read_outlines
 
     image = draw(read_outlines("DejaVuSans", "a")["a"].fitted(24, middle=16))
     ```

@@ -1,8 +1,9 @@
 """Small folders in the official layouts of data sets, with made-up images.
 
-A run is tried on them before the data is there. Each function writes some classes,
-`images_per_class` images of each, by `save(path, i)`, i being the class, and returns
-the folder with the official files. The last of the classes are for the test.
+For dry runs, which try a run before its data is there, and for the tests. Each function
+writes some classes, `images_per_class` images of each, by `save(path, i)`, i being the
+class, and returns the folder with the official files. The last of the classes are for
+the test.
 """
 
 import json
