@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
+from keras_hierproxy.datasets.dataset import RetrievalDataset
 
 
 @dataclasses.dataclass
@@ -103,52 +103,3 @@ def _number(values):
     names = sorted(set(values))
     ids = {name: i for i, name in enumerate(names)}
     return names, [ids[value] for value in values]
-
-
-def count_rows(train, test):
-    """What is counted of a training and a test set, for `Layout.check_counts`."""
-    return {
-        "training images": len(train),
-        "training classes": train.num_classes,
-        "test images": len(test),
-        "test classes": test.num_classes,
-    }
-
-
-def read_splits(
-    name,
-    level_names,
-    train,
-    test,
-    reader,
-    validation,
-    seed,
-    new=True,
-    test_split="test",
-):
-    """Reads a training and a test set, and splits validation classes off the first.
-
-    Args:
-        name: what to call the data set.
-        level_names: a name for each level, finest first.
-        train: `Rows`.
-        test: `Rows`.
-        reader: `ImageReader`.
-        validation: share of the training classes to set aside for validation.
-        seed: seed of that draw.
-        new: whether the test classes must not be training classes, too.
-        test_split: what to call the test set, after the name.
-
-    Returns:
-        `Splits`.
-    """
-    shared = sorted(set(train.levels[0]) & set(test.levels[0]))
-    if new and shared:
-        raise ValueError(
-            f"{len(shared)} classes of {name!r} are listed both for training and for "
-            f"the test: {', '.join(map(str, shared[:5]))}. Get its index files again."
-        )
-    rows = {name: train, f"{name}/{test_split}": test}
-    seen, unseen = read_rows(rows, reader, level_names)
-    splits = seen.split(validation=validation, test=0, seed=seed)
-    return Splits(splits.train, splits.validation, unseen)

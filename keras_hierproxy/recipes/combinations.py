@@ -1,5 +1,7 @@
 """Settings of a recipe that do not go together."""
 
+import inspect
+
 from keras_hierproxy import datasets
 from keras_hierproxy.recipes import paths
 from keras_hierproxy.recipes.losses import MULTI_CENTER, OVER_PROXIES
@@ -35,15 +37,13 @@ def _data(data):
         )
         return
     options = ("image_size", "validation", "train_groups", "test_groups", "test_split")
-    taken = _FOLDER_OPTIONS if is_path else _parameters(datasets.loader(data.name))
+    if is_path:
+        taken = _FOLDER_OPTIONS
+    else:
+        taken = inspect.signature(datasets.loader(data.name)).parameters
     for name in options:
         if getattr(data, name) is not None and name not in taken:
             yield f"data.{name}", f"does not go with {data.name}. Leave it out."
-
-
-def _parameters(function):
-    code = function.__code__
-    return code.co_varnames[: code.co_argcount]
 
 
 def _sampler(data):

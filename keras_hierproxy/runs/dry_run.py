@@ -18,6 +18,7 @@ from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.datasets.official.cars import COUNTS as CARS
 from keras_hierproxy.datasets.official.cub import COUNTS as CUB
+from keras_hierproxy.datasets.official.grocery_store import COUNTS as GROCERY_STORE
 from keras_hierproxy.datasets.official.in_shop import COUNTS as IN_SHOP
 from keras_hierproxy.datasets.official.inaturalist import COUNTS as INATURALIST
 from keras_hierproxy.datasets.official.sop import COUNTS as SOP
@@ -41,8 +42,9 @@ _PUBLISHED = {
         ("sop", SOP),
         ("in_shop", IN_SHOP),
         ("inaturalist", INATURALIST),
+        ("grocery_store", GROCERY_STORE),
     )
-} | {"grocery_store": (2640, 81, 2485)}
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What holds for every reader of an official layout."""
 
 import importlib
+import inspect
 import pathlib
 import shutil
 
@@ -221,22 +222,20 @@ def test_counts_of_the_full_set_are_asserted(name, root, monkeypatch):
     found = {}
 
     def check_counts(self, published, counts):
-        found.update(counts)
-        original(self, published, counts)
+        found.update({key: counts[key] for key in counts if key in published})
 
-    original = module.LAYOUT.check_counts.__func__
-    monkeypatch.setattr(type(module.LAYOUT), "check_counts", check_counts)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(module.LAYOUT), "check_counts", check_counts)
+        load(name, root)
+    assert {"training images", "training classes", "test images"} <= set(found)
+    for key, number in found.items():
+        monkeypatch.setitem(module.COUNTS, key, number)
     load(name, root)
-    if name == "grocery_store":
-        found = {"train": 18, "val": 6, "test": 18}
-    monkeypatch.setattr(module, "COUNTS", dict(found))
-    load(name, root)
-    for key in found if name != "grocery_store" else ("train", "test"):
-        monkeypatch.setattr(module, "COUNTS", found | {key: found[key] + 1})
-        with pytest.raises(
-            ValueError, match=rf"{found[key] + 1} .*\(here {found[key]}"
-        ):
-            load(name, root)
+    for key, number in found.items():
+        with monkeypatch.context() as patch:
+            patch.setitem(module.COUNTS, key, number + 1)
+            with pytest.raises(ValueError, match=rf"{number + 1} .*\(here {number}"):
+                load(name, root)
 
 
 @pytest.mark.filterwarnings("default:.*This is a part of it")
@@ -249,3 +248,19 @@ def test_a_part_of_a_set_is_read_with_a_warning(name, root):
 def test_paths_are_those_of_the_files(name, root):
     for part in parts_of(load(name, root)):
         assert all(pathlib.Path(path).is_file() for path in part.paths)
+
+
+def test_the_signature_and_the_docs_have_the_shared_options(name):
+    loader = datasets.loader(name)
+    parameters = list(inspect.signature(loader).parameters.values())
+    own = ["test_split"] if name == "grocery_store" else []
+    assert [each.name for each in parameters] == [
+        *("root", *own, "image_size", "color_mode", "validation", "seed", "skip_bad"),
+        *("memory_limit", "background"),
+    ]
+    for each in parameters:
+        assert f"\n    {each.name}: " in inspect.getdoc(loader)
+    size = {each.name: each.default for each in parameters}["image_size"]
+    assert f"Defaults to {size}" in loader.__doc__
+    with pytest.raises(TypeError, match=rf"load_{name}\(\): .*'imagesize'"):
+        loader("folder", imagesize=3)

@@ -1,12 +1,10 @@
 """Cars-196: photos of cars, from its official files."""
 
-import dataclasses
-
 import numpy as np
 
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.official.layout import Layout
-from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
+from keras_hierproxy.datasets.official.photos import photos
+from keras_hierproxy.datasets.rows import Rows
 
 LAYOUT = Layout(
     title="Cars-196",
@@ -20,11 +18,9 @@ devkit/cars_meta.mat  devkit/cars_train_annos.mat
 cars_train/00001.jpg ...
 cars_test/00001.jpg ...""",
     files=("cars_annos.mat",),
+    instead=("devkit/cars_meta.mat", "devkit/cars_train_annos.mat"),
     folders=("", "cars196", "stanford_cars"),
     archives=("car_ims.tgz", "cars_train.tgz", "cars_test.tgz", "car_devkit.tgz"),
-)
-TWO_PARTS = dataclasses.replace(
-    LAYOUT, files=("devkit/cars_meta.mat", "devkit/cars_train_annos.mat")
 )
 COUNTS = {
     "training images": 8054,
@@ -35,16 +31,8 @@ COUNTS = {
 _TEST_LABELS = "cars_test_annos_withlabels.mat"
 
 
-def load_cars(
-    root,
-    image_size=224,
-    color_mode="rgb",
-    validation=0.15,
-    seed=0,
-    skip_bad=False,
-    memory_limit=2**30,
-    background="white",
-):
+@photos("cars", ("model",), LAYOUT, COUNTS)
+def load_cars(folder):
     """Cars-196: 16,185 photos of 196 models of cars.
 
     Krause, Stark, Deng and Fei-Fei, "3D Object Representations for Fine-Grained
@@ -63,27 +51,6 @@ def load_cars(
             `cars_train`, `cars_test` and `cars_test_annos_withlabels.mat` (which may
             also lie in `devkit`). Or the one that holds this folder as `cars196` or
             `stanford_cars`.
-        image_size: `(height, width)`, or one number for both. Images are cropped
-            around their centre. Defaults to 224, which papers use.
-        color_mode: `"rgb"` or `"grayscale"`.
-        validation: share of the training classes to set aside for validation.
-            Defaults to 0.15, 15 classes; 0 sets none aside.
-        seed: seed of that draw.
-        skip_bad: whether to leave out images that cannot be read, with a warning
-            that counts them, instead of raising.
-        memory_limit: bytes up to which the decoded images are kept in memory;
-            beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
-            to 1 GiB.
-        background: behind what is transparent, as of `from_directory`.
-            Defaults to `"white"`.
-
-    Returns:
-        `Splits` of disjoint classes.
-
-    Raises:
-        FileNotFoundError: an official file or an image is missing.
-        ValueError: a damaged index file or image; an index of the full set that has
-            not the published counts.
 
     Example:
 
@@ -94,13 +61,8 @@ def load_cars(
     data.test.num_classes  # 98
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
-    in_parts = None if root is None else TWO_PARTS.look(root)
-    folder = in_parts or LAYOUT.find(root)
-    train, test = _read_two_parts(folder) if in_parts else _read_whole(folder)
-    LAYOUT.check_counts(COUNTS, count_rows(train, test))
-    LAYOUT.check_images(folder, train.paths + test.paths)
-    return read_splits("cars", ("model",), train, test, reader, validation, seed)
+    in_parts = not LAYOUT.missing(folder, LAYOUT.instead)
+    return _read_two_parts(folder) if in_parts else _read_whole(folder)
 
 
 def _read_whole(folder):

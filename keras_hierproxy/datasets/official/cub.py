@@ -1,6 +1,5 @@
 """CUB-200-2011: photos of birds, from its official files."""
 
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import (
     line_error,
     parse_lines,
@@ -8,7 +7,8 @@ from keras_hierproxy.datasets.index_files import (
     read_pairs,
 )
 from keras_hierproxy.datasets.official.layout import Layout
-from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
+from keras_hierproxy.datasets.official.photos import photos
+from keras_hierproxy.datasets.rows import Rows
 
 LAYOUT = Layout(
     title="CUB-200-2011",
@@ -29,16 +29,8 @@ COUNTS = {
 }
 
 
-def load_cub(
-    root,
-    image_size=224,
-    color_mode="rgb",
-    validation=0.15,
-    seed=0,
-    skip_bad=False,
-    memory_limit=2**30,
-    background="white",
-):
+@photos("cub", ("species",), LAYOUT, COUNTS)
+def load_cub(folder):
     """CUB-200-2011: 11,788 photos of 200 species of birds.
 
     Wah, Branson, Welinder, Perona and Belongie, "The Caltech-UCSD Birds-200-2011
@@ -52,27 +44,6 @@ def load_cub(
 
     Args:
         root: the folder `CUB_200_2011`, or the one that holds it.
-        image_size: `(height, width)`, or one number for both. Images are cropped
-            around their centre. Defaults to 224, which papers use.
-        color_mode: `"rgb"` or `"grayscale"`.
-        validation: share of the training classes to set aside for validation.
-            Defaults to 0.15, 15 classes; 0 sets none aside.
-        seed: seed of that draw.
-        skip_bad: whether to leave out images that cannot be read, with a warning
-            that counts them, instead of raising.
-        memory_limit: bytes up to which the decoded images are kept in memory;
-            beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
-            to 1 GiB.
-        background: behind what is transparent, as of `from_directory`.
-            Defaults to `"white"`.
-
-    Returns:
-        `Splits` of disjoint classes.
-
-    Raises:
-        FileNotFoundError: an official file or an image is missing.
-        ValueError: a damaged index file or image; an index of the full set that has
-            not the published counts.
 
     Example:
 
@@ -83,15 +54,6 @@ def load_cub(
     data.test.num_classes  # 100
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
-    folder = LAYOUT.find(root)
-    train, test = _read_index(folder)
-    LAYOUT.check_counts(COUNTS, count_rows(train, test))
-    LAYOUT.check_images(folder, train.paths + test.paths)
-    return read_splits("cub", ("species",), train, test, reader, validation, seed)
-
-
-def _read_index(folder):
     classes = read_pairs(folder / "classes.txt", {"class id": int, "name": str})
     images = read_pairs(folder / "images.txt", {"image id": int, "path": str})
     first_half = sorted(classes)[: len(classes) // 2]

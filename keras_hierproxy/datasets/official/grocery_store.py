@@ -1,9 +1,9 @@
 """Grocery Store: photos of products in shops, from its official files."""
 
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import line_error, parse_lines, read_lines
 from keras_hierproxy.datasets.official.layout import Layout
-from keras_hierproxy.datasets.rows import Rows, read_splits
+from keras_hierproxy.datasets.official.photos import photos
+from keras_hierproxy.datasets.rows import Rows
 
 _FOLDERS = ("GroceryStoreDataset", "GroceryStoreDataset-master")
 LAYOUT = Layout(
@@ -20,7 +20,12 @@ GroceryStoreDataset/dataset/
     folders=("", "dataset", *(f"{folder}/dataset" for folder in _FOLDERS)),
     zips=("grocery_store.zip", *(f"{folder}.zip" for folder in _FOLDERS)),
 )
-COUNTS = {"train": 2640, "val": 296, "test": 2485}
+COUNTS = {
+    "training images": 2640,
+    "training classes": 81,
+    "val images": 296,
+    "test images": 2485,
+}
 _TEST_SPLITS = ("test", "val")
 _CLASS_COLUMNS = {
     "class name": str,
@@ -33,17 +38,18 @@ _CLASS_COLUMNS = {
 _IMAGE_COLUMNS = {"path": str, "class id": int, "coarse class id": int}
 
 
-def load_grocery_store(
-    root,
-    test_split="test",
+@photos(
+    "grocery_store",
+    ("fine", "coarse", "department"),
+    LAYOUT,
+    COUNTS,
+    new=False,
     image_size=96,
-    color_mode="rgb",
-    validation=0.15,
-    seed=0,
-    skip_bad=False,
-    memory_limit=2**30,
-    background="white",
-):
+    why=""": enough to tell products,
+        and a network trained from scratch takes a fifth of the time of 224. Pass 224
+        for a pretrained one""",
+)
+def load_grocery_store(folder, test_split="test"):
     """Grocery Store: photos of 81 kinds of fruit, vegetables and packages in shops.
 
     Klasson, Zhang and Kjellstrom, "A Hierarchical Grocery Store Image Dataset with
@@ -65,34 +71,11 @@ def load_grocery_store(
 
     Args:
         root: folder that holds `GroceryStoreDataset`, that folder itself or the
-            folder `dataset` in it; or the zip file of these, which is read as it is,
-            or the folder that holds it as `grocery_store.zip` or
-            `GroceryStoreDataset-master.zip`.
+            folder `dataset` in it; or the zip file of these, which is read as it is
+            where its images fit into `memory_limit`, or the folder that holds it as
+            `grocery_store.zip` or `GroceryStoreDataset-master.zip`.
         test_split: the official split to test on, `"test"` or `"val"` (60 of the
             classes). Defaults to `"test"`, which the paper reports.
-        image_size: `(height, width)`, or one number for both. Images are cropped
-            around their centre. Defaults to 96: enough to tell products, and a
-            network trained from scratch takes a fifth of the time of 224. Pass 224
-            for a pretrained one.
-        color_mode: `"rgb"` or `"grayscale"`.
-        validation: share of the classes to set aside for validation. Defaults to
-            0.15, 12 classes; 0 sets none aside.
-        seed: seed of that draw.
-        skip_bad: whether to leave out images that cannot be read, with a warning
-            that counts them, instead of raising.
-        memory_limit: bytes up to which the decoded images are kept in memory;
-            beyond, each batch decodes its own, for which the zip file has to be
-            unpacked. Defaults to 1 GiB.
-        background: behind what is transparent, as of `from_directory`.
-            Defaults to `"white"`.
-
-    Returns:
-        `Splits`, of which `train` and `validation` have disjoint classes.
-
-    Raises:
-        FileNotFoundError: an official file or an image is missing.
-        ValueError: an official split that is not there, a damaged index file, a
-            damaged zip file or image.
 
     Example:
 
@@ -103,38 +86,17 @@ def load_grocery_store(
     data.train.level_names  # ("fine", "coarse", "department")
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     if test_split not in _TEST_SPLITS:
         raise ValueError(
             f"test_split must be one of {_TEST_SPLITS}. Received: {test_split!r}"
         )
-    folder = LAYOUT.find(root)
     _check_test_split(folder, test_split)
     classes = _read_classes(folder / "classes.csv")
     departments = {}
-    train, test = (
+    return [
         _read_split(folder, split, classes, departments)
         for split in ("train", test_split)
-    )
-    LAYOUT.check_counts(
-        {f"images in {split}.txt": COUNTS[split] for split in ("train", test_split)},
-        {
-            "images in train.txt": len(train),
-            f"images in {test_split}.txt": len(test),
-        },
-    )
-    LAYOUT.check_images(folder, train.paths + test.paths)
-    return read_splits(
-        "grocery_store",
-        ("fine", "coarse", "department"),
-        train,
-        test,
-        reader,
-        validation,
-        seed,
-        new=False,
-        test_split=test_split,
-    )
+    ]
 
 
 def _check_test_split(folder, test_split):

@@ -3,7 +3,6 @@
 import collections
 import warnings
 
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import (
     line_error,
     parse_lines,
@@ -11,7 +10,8 @@ from keras_hierproxy.datasets.index_files import (
     read_lines,
 )
 from keras_hierproxy.datasets.official.layout import Layout
-from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
+from keras_hierproxy.datasets.official.photos import photos
+from keras_hierproxy.datasets.rows import Rows
 
 _INDEX = "Eval/list_eval_partition.txt"
 LAYOUT = Layout(
@@ -37,16 +37,8 @@ COUNTS = {
 _HEADER = ["image_name", "item_id", "evaluation_status"]
 
 
-def load_in_shop(
-    root,
-    image_size=224,
-    color_mode="rgb",
-    validation=0.15,
-    seed=0,
-    skip_bad=False,
-    memory_limit=2**30,
-    background="white",
-):
+@photos("in_shop", ("item", "category", "department"), LAYOUT, COUNTS)
+def load_in_shop(folder):
     """In-Shop Clothes Retrieval: 52,712 photos of 7,982 clothes of a shop.
 
     Liu, Luo, Qiu, Wang and Tang, "DeepFashion: Powering Robust Clothes Recognition and
@@ -65,27 +57,6 @@ def load_in_shop(
     Args:
         root: the folder that holds `Eval` and `Img`, or the one that holds it as
             `In-shop Clothes Retrieval Benchmark`.
-        image_size: `(height, width)`, or one number for both. Images are cropped
-            around their centre. Defaults to 224, which papers use.
-        color_mode: `"rgb"` or `"grayscale"`.
-        validation: share of the training items to set aside for validation. Defaults
-            to 0.15; 0 sets none aside.
-        seed: seed of that draw.
-        skip_bad: whether to leave out images that cannot be read, with a warning
-            that counts them, instead of raising.
-        memory_limit: bytes up to which the decoded images are kept in memory;
-            beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
-            to 1 GiB.
-        background: behind what is transparent, as of `from_directory`.
-            Defaults to `"white"`.
-
-    Returns:
-        `Splits` of disjoint items.
-
-    Raises:
-        FileNotFoundError: an official file or an image is missing.
-        ValueError: a damaged index file or image; an index of the full set that has
-            not the published counts.
 
     Example:
 
@@ -96,21 +67,6 @@ def load_in_shop(
     data.test.is_query.sum()  # 14218
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
-    folder = LAYOUT.find(root)
-    train, test = _read_index(folder)
-    num_queries = sum(test.is_query)
-    LAYOUT.check_counts(
-        COUNTS,
-        count_rows(train, test)
-        | {"query images": num_queries, "gallery images": len(test) - num_queries},
-    )
-    LAYOUT.check_images(folder, train.paths + test.paths)
-    levels = ("item", "category", "department")
-    return read_splits("in_shop", levels, train, test, reader, validation, seed)
-
-
-def _read_index(folder):
     file = folder / _INDEX
     lines = read_lines(file)
     if len(lines) < 3 or lines[1][1].split() != _HEADER:

@@ -3,7 +3,6 @@
 import collections
 
 from keras_hierproxy import json_files
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import (
     line_error,
     parse_lines,
@@ -11,7 +10,8 @@ from keras_hierproxy.datasets.index_files import (
     read_lines,
 )
 from keras_hierproxy.datasets.official.layout import Layout
-from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
+from keras_hierproxy.datasets.official.photos import photos
+from keras_hierproxy.datasets.rows import Rows
 
 _SPLIT = "Inat_dataset_splits/Inaturalist_{}_set1.txt"
 # The first has the names that the competition hid.
@@ -47,16 +47,8 @@ _RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "name")
 _LEVELS = ("species", "genus", "family", "order", "class", "phylum", "kingdom")
 
 
-def load_inaturalist(
-    root,
-    image_size=224,
-    color_mode="rgb",
-    validation=0.15,
-    seed=0,
-    skip_bad=False,
-    memory_limit=2**30,
-    background="white",
-):
+@photos("inaturalist", _LEVELS, LAYOUT, COUNTS)
+def load_inaturalist(folder):
     """iNaturalist-2018: 461,939 photos of 8,142 species.
 
     Van Horn et al., "The iNaturalist Species Classification and Detection Dataset",
@@ -79,27 +71,6 @@ def load_inaturalist(
             `categories.json`; without the last, `train2018.json` or `val2018.json`, in
             which names are codes. Or the one that holds this folder as `Inaturalist`,
             `iNaturalist`, `inaturalist2018` or `inat2018`.
-        image_size: `(height, width)`, or one number for both. Images are cropped
-            around their centre. Defaults to 224, which papers use.
-        color_mode: `"rgb"` or `"grayscale"`.
-        validation: share of the training species to set aside for validation.
-            Defaults to 0.15; 0 sets none aside.
-        seed: seed of that draw.
-        skip_bad: whether to leave out images that cannot be read, with a warning
-            that counts them, instead of raising.
-        memory_limit: bytes up to which the decoded images are kept in memory;
-            beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
-            to 1 GiB.
-        background: behind what is transparent, as of `from_directory`.
-            Defaults to `"white"`.
-
-    Returns:
-        `Splits` of disjoint species.
-
-    Raises:
-        FileNotFoundError: an official file or an image is missing.
-        ValueError: a damaged index file or image; an index of the full set that has
-            not the published counts.
 
     Example:
 
@@ -110,21 +81,16 @@ def load_inaturalist(
     data.test.num_levels  # 7
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
-    folder = LAYOUT.find(root)
     file = next((folder / f for f in _CATEGORIES if (folder / f).exists()), None)
     if file is None:
         raise LAYOUT.error(
             f"no {', no '.join(_CATEGORIES)}. Looked in {folder}.", [folder]
         )
     categories = _read_categories(file)
-    train, test = (
+    return [
         _read_index(folder, _SPLIT.format(split), categories, file)
         for split in ("train", "test")
-    )
-    LAYOUT.check_counts(COUNTS, count_rows(train, test))
-    LAYOUT.check_images(folder, train.paths + test.paths)
-    return read_splits("inaturalist", _LEVELS, train, test, reader, validation, seed)
+    ]
 
 
 def _read_categories(file):

@@ -23,6 +23,7 @@ class Layout:
         folders: where that folder may be, relative to the root given.
         archives: paths, relative to either, of what it is downloaded as.
         zips: names of zip files that are read as they are.
+        instead: paths like `files`, all of which may be there instead.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Layout:
     folders: tuple
     archives: tuple = ()
     zips: tuple = ()
+    instead: tuple = ()
 
     def find(self, root):
         """The folder that holds `files`: a `pathlib.Path`, or a `zipfile.Path`.
@@ -45,26 +47,22 @@ class Layout:
                 f"{self.title} is not downloaded: pass root=, the folder with "
                 f"its official files.\n{self._expected()}"
             )
-        found = self.look(root)
-        if found is not None:
-            return found
         root = pathlib.Path(root)
         folders = [root / folder for folder in self.folders]
-        nearest = min(folders, key=lambda folder: len(self._missing(folder)))
+        for folder in folders + self._in_zips(root):
+            if not self.missing(folder):
+                return folder
+            if self.instead and not self.missing(folder, self.instead):
+                return folder
+        nearest = min(map(self.missing, folders), key=len)
         looked = [folder for folder in folders if folder.is_dir()]
         looked += self._zip_paths(root)
         raise self.error(
-            f"no {', no '.join(self._missing(nearest))}. Looked in "
+            f"no {', no '.join(nearest)}. Looked in "
             + (", ".join(map(str, looked)) or f"{root}, which is no folder")
             + ".",
             dict.fromkeys([root, *looked]),
         )
-
-    def look(self, root):
-        """The folder that `find` returns, or `None`."""
-        root = pathlib.Path(root)
-        folders = [root / folder for folder in self.folders] + self._in_zips(root)
-        return next((path for path in folders if not self._missing(path)), None)
 
     def error(self, message, folders):
         """A `FileNotFoundError` that says where to get what, and how to unpack it."""
@@ -100,9 +98,11 @@ class Layout:
         made of the set. A warning says so: its results are not the published ones'.
 
         Args:
-            published: dict of what is counted to its number, for one the images.
-            found: dict of the same keys.
+            published, found: dicts of what is counted, for one the images, to its
+                number. What both have is compared.
         """
+        published = {key: published[key] for key in found if key in published}
+        found = {key: found[key] for key in published}
         wrong = [key for key in published if found[key] != published[key]]
         if not wrong:
             return
@@ -121,8 +121,9 @@ class Layout:
             f"{self._expected()}"
         )
 
-    def _missing(self, folder):
-        return [file for file in self.files if not (folder / file).exists()]
+    def missing(self, folder, files=None):
+        """Those of `files`, by default all that must be there, that are not."""
+        return [file for file in files or self.files if not (folder / file).exists()]
 
     def _expected(self):
         return f"Its official page: {self.page}. Expected layout:\n{self.tree}"

@@ -1,9 +1,9 @@
 """Stanford Online Products: photos of offers, from its official files."""
 
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.index_files import line_error, parse_lines, read_lines
 from keras_hierproxy.datasets.official.layout import Layout
-from keras_hierproxy.datasets.rows import Rows, count_rows, read_splits
+from keras_hierproxy.datasets.official.photos import photos
+from keras_hierproxy.datasets.rows import Rows
 
 LAYOUT = Layout(
     title="Stanford Online Products",
@@ -26,16 +26,8 @@ COUNTS = {
 _COLUMNS = {"image_id": int, "class_id": int, "super_class_id": int, "path": str}
 
 
-def load_sop(
-    root,
-    image_size=224,
-    color_mode="rgb",
-    validation=0.15,
-    seed=0,
-    skip_bad=False,
-    memory_limit=2**30,
-    background="white",
-):
+@photos("sop", ("product", "category"), LAYOUT, COUNTS)
+def load_sop(folder):
     """Stanford Online Products: 120,053 photos of 22,634 products on eBay.
 
     Song, Xiang, Jegelka and Savarese, "Deep Metric Learning via Lifted Structured
@@ -50,27 +42,6 @@ def load_sop(
 
     Args:
         root: the folder `Stanford_Online_Products`, or the one that holds it.
-        image_size: `(height, width)`, or one number for both. Images are cropped
-            around their centre. Defaults to 224, which papers use.
-        color_mode: `"rgb"` or `"grayscale"`.
-        validation: share of the training products to set aside for validation.
-            Defaults to 0.15; 0 sets none aside.
-        seed: seed of that draw.
-        skip_bad: whether to leave out images that cannot be read, with a warning
-            that counts them, instead of raising.
-        memory_limit: bytes up to which the decoded images are kept in memory;
-            beyond, each batch decodes its own: pass `workers` to `batches`. Defaults
-            to 1 GiB.
-        background: behind what is transparent, as of `from_directory`.
-            Defaults to `"white"`.
-
-    Returns:
-        `Splits` of disjoint products.
-
-    Raises:
-        FileNotFoundError: an official file or an image is missing.
-        ValueError: a damaged index file or image; an index of the full set that has
-            not the published counts.
 
     Example:
 
@@ -81,17 +52,11 @@ def load_sop(
     data.test.level_names  # ("product", "category")
     ```
     """
-    reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
-    folder = LAYOUT.find(root)
     categories = {}
-    train, test = (
+    return [
         _read_index(folder, f"Ebay_{split}.txt", categories)
         for split in ("train", "test")
-    )
-    LAYOUT.check_counts(COUNTS, count_rows(train, test))
-    LAYOUT.check_images(folder, train.paths + test.paths)
-    levels = ("product", "category")
-    return read_splits("sop", levels, train, test, reader, validation, seed)
+    ]
 
 
 def _read_index(folder, name, categories):
