@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_hierproxy import checks
+from keras_hierproxy.keras_internals import TORCH_OPTIMIZERS, all_layers
 
 # Rates of `grouped` where nothing is pretrained: latent proxies as fast as others.
 FROM_SCRATCH = {"backbone": 1e-3, "head": 1e-3, "latent": 1e-2}
@@ -177,7 +178,7 @@ def for_any_backend(config):
     if not isinstance(config, dict):
         return config
     config = {key: for_any_backend(value) for key, value in config.items()}
-    if str(config.get("module")).startswith("keras.src.backend.torch.optimizers."):
+    if str(config.get("module")).startswith(TORCH_OPTIMIZERS):
         config |= {"module": "keras.optimizers", "registered_name": None}
     return config
 
@@ -286,7 +287,7 @@ def group_by_path(model):
     backbone = getattr(model, "backbone", None)
     for weight in [] if backbone is None else backbone.weights:
         group_of[id(weight)] = "backbone"
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if hasattr(layer, "optimizer_group"):
             group_of.update((id(w), layer.optimizer_group) for w in layer.weights)
     groups = {}

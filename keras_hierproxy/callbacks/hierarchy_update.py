@@ -5,6 +5,7 @@ import warnings
 import keras
 
 from keras_hierproxy import checks
+from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.layers import HierProxies
 
 
@@ -68,6 +69,6 @@ def learned_hierarchies(model):
     """The `HierProxies` layers of a model that learn their hierarchy."""
     return [
         layer
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if isinstance(layer, HierProxies) and layer.learned
     ]

@@ -3,6 +3,7 @@
 import keras
 
 from keras_hierproxy.geometry import Sphere, check_geometry
+from keras_hierproxy.keras_internals import all_layers
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -48,7 +49,7 @@ class ProjectToGeometry(keras.layers.Layer):
 
 def projection_of(model):
     """A model's `ProjectToGeometry` layer, or None."""
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if isinstance(layer, ProjectToGeometry):
             return layer
     return None

@@ -10,6 +10,8 @@ import weakref
 
 import keras
 
+from keras_hierproxy.keras_internals import held_value
+
 
 def note_call(layer, embeddings):
     """Notes whether a layer of proxies is called with proxies other than its own.
@@ -21,7 +23,7 @@ def note_call(layer, embeddings):
     if keras.config.backend() != "jax":
         return
     value = layer.proxies.value
-    scoped = value is not layer.proxies._value
+    scoped = value is not held_value(layer.proxies)
     # Weakly: values of a traced step must not outlive it.
     layer._scoped_call = (
         (weakref.ref(value), weakref.ref(embeddings)) if scoped else None
@@ -47,7 +49,7 @@ def check_scope(layer, embeddings, reader):
     if noted is None or not variable.trainable:
         return
     proxies, output = (reference() for reference in noted)
-    if proxies is None or variable.value is not variable._value:
+    if proxies is None or variable.value is not held_value(variable):
         return
     traced = isinstance(embeddings, sys.modules["jax"].core.Tracer)
     if traced or embeddings is output:

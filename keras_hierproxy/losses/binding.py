@@ -5,6 +5,7 @@ import copy
 
 import keras
 
+from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.losses.base import BoundLoss, EmbeddingLoss, SumLoss
 
 
@@ -87,7 +88,7 @@ def _check_kind(loss):
 
 
 def _bind_to_layer(loss, model):
-    layers = list(model._flatten_layers())
+    layers = all_layers(model)
     given = loss.proxies is not None and not loss.bound_by_compile
     layer = (_given_layer if given else _only_candidate)(loss, model, layers)
     loss.check_layer(layer)

@@ -9,12 +9,8 @@ import warnings
 import keras
 import numpy as np
 
-# What `fit` takes for batches of which nobody knows how many there are.
-from keras.src.trainers.data_adapters.generator_data_adapter import (
-    GeneratorDataAdapter,
-)
-
 from keras_hierproxy import checks
+from keras_hierproxy.keras_internals import GeneratorDataAdapter
 from keras_hierproxy.labels import DISTRACTOR, integer_ids
 from keras_hierproxy.models.sample_weights import check_weights
 from keras_hierproxy.ops import num_data_shards

@@ -1,7 +1,6 @@
 """`keras.models.clone_model` makes an embedder of an embedder."""
 
 import functools
-import weakref
 
 import keras
 
@@ -28,13 +27,7 @@ def clonable(init):
     return constructor
 
 
-def remember_source(outputs, embedder):
-    """Notes of which embedder's layers a symbolic tensor is the output."""
-    if isinstance(outputs, keras.KerasTensor):
-        outputs.embedder = weakref.ref(embedder)
-
-
 def source_of(outputs):
-    """The embedder that `remember_source` was given, or None."""
-    reference = getattr(outputs, "embedder", None)
+    """The embedder of whose layers a symbolic tensor is the output, or None."""
+    reference = getattr(outputs, "source", None)
     return reference() if isinstance(outputs, keras.KerasTensor) and reference else None

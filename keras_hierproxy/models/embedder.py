@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_hierproxy import checks
+from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.layers import LatentHierarchy, Proxies
 from keras_hierproxy.layers.project import geometry_of, projection_of
 from keras_hierproxy.losses import BoundLoss, EmbeddingLoss, ProxyLoss, SumLoss
@@ -119,8 +120,8 @@ class Embedder:
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
-        # As asked, not as resolved: "auto" means another thing on another backend.
-        self._compile_config.config["jit_compile"] = jit_compile
+        self.jit_compile_asked = jit_compile
+        self.has_metrics = bool(metrics or weighted_metrics)
         if self.optimizer is not None:
             save_once_load_padded(self.optimizer)
 
@@ -161,7 +162,9 @@ class Embedder:
     def get_compile_config(self):
         if not self.compiled:
             return None
-        config = for_any_backend(self._compile_config.serialize())
+        config = for_any_backend(super().get_compile_config())
+        # As asked, not as resolved: "auto" means another thing on another backend.
+        config["jit_compile"] = self.jit_compile_asked
         if config["optimizer"] is not None:
             # Where a plain `keras.Model`, such as `clone_model` makes of a subclass
             # with a constructor of its own, passes it over.
@@ -223,7 +226,8 @@ class Embedder:
                 that cannot work, such as a `ModelCheckpoint` to an `.h5` file, which
                 could not be loaded; for a backup that is damaged or of another model.
         """
-        self._assert_compile_called("fit")
+        if not self.compiled:
+            raise ValueError(f"Call `compile(loss=...)` of {self.name!r} before `fit`.")
         if validation_split and validation_data is None:
             x, y, sample_weight, validation_data = _split_off_validation(
                 (x, y, sample_weight), validation_split
@@ -446,7 +450,7 @@ class Embedder:
             for variable in term.variables_read(term.proxies)
         }
         reads_any = _may_read_any(loss)
-        for layer in self._flatten_layers():
+        for layer in all_layers(self):
             if isinstance(layer, (Proxies, LatentHierarchy)):
                 for variable in layer.proxy_variables():
                     is_read = reads_any or id(variable) in read
@@ -486,7 +490,7 @@ class Embedder:
 def _computes_in_float16(model):
     return any(
         getattr(layer, "compute_dtype", None) == "float16"
-        for layer in model._flatten_layers(include_self=False)
+        for layer in all_layers(model)[1:]
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_hierproxy.files import replacing_folder
+from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.layers import LatentHierarchy, ProjectToGeometry, Proxies
 from keras_hierproxy.layers.project import projection_of
 from keras_hierproxy.models.onnx_gaps import check_onnx, mended_tf2onnx
@@ -154,7 +155,7 @@ def _check(embedder, format, backend):
             f"`format` must be one of {FORMATS}. Received: format={format!r}. "
             "OpenVINO and TensorRT read ONNX files."
         )
-    layers = embedder._flatten_layers()
+    layers = all_layers(embedder)
     reason = _REFUSED.get((format, backend)) or _refused_layers(layers, format, backend)
     if reason is not None:
         raise ValueError(

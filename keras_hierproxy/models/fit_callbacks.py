@@ -4,6 +4,7 @@ import keras
 
 from keras_hierproxy.callbacks import HierarchyUpdate, RetrievalEvaluation
 from keras_hierproxy.callbacks.hierarchy_update import learned_hierarchies
+from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.layers import Proxies
 from keras_hierproxy.losses import HierProxyLoss
 from keras_hierproxy.losses.binding import terms_of
@@ -77,7 +78,7 @@ class LogOrthogonality(keras.callbacks.Callback):
 def _orthogonal_layers(model):
     return [
         layer
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if isinstance(layer, Proxies)
         and isinstance(layer.regularizer, SoftOrthogonality)
     ]
@@ -130,10 +131,9 @@ def _best_modes(writers, model, has_validation_data):
 def _may_log_more(model, callbacks):
     # Callbacks of the user's own may log anything; the names of several outputs and
     # of compiled metrics are known to Keras when it has seen a batch.
-    config = model._compile_config.config
     return (
         len(model.outputs) > 1
-        or bool(config["metrics"] or config["weighted_metrics"])
+        or model.has_metrics
         or any(isinstance(c, keras.callbacks.LambdaCallback) for c in callbacks)
         or not all(
             type(c).__module__.startswith(("keras.", "keras_hierproxy."))

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_hierproxy.keras_internals import all_layers
+
 
 def freeze(backbone, parts):
     """Freezes parts of a backbone.
@@ -23,7 +25,7 @@ def freeze(backbone, parts):
                 f"`frozen` takes any of {', '.join(map(repr, _BELONGS))}. Received: "
                 f"frozen={parts!r}."
             )
-        layers = [each for each in backbone._flatten_layers() if _BELONGS[part](each)]
+        layers = [each for each in all_layers(backbone) if _BELONGS[part](each)]
         if not layers:
             raise ValueError(
                 f"The backbone {backbone.name!r} has no {part.replace('_', ' ')} to "

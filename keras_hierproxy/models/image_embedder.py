@@ -8,6 +8,7 @@ import keras_hub
 
 from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere, check_geometry
+from keras_hierproxy.keras_internals import RemembersSource, all_layers
 from keras_hierproxy.layers import (
     GeneralizedMeanPooling2D,
     HierProxies,
@@ -15,14 +16,14 @@ from keras_hierproxy.layers import (
     ProjectToGeometry,
 )
 from keras_hierproxy.models import presets
-from keras_hierproxy.models.cloning import clonable, remember_source
+from keras_hierproxy.models.cloning import clonable
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.models.freezing import freeze
 from keras_hierproxy.shipped import did_you_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
-class ImageEmbedder(Embedder, keras_hub.models.Task):
+class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
     """Embeds images: a `keras_hub.models.Task` over any image backbone.
 
     Images pass through the preprocessor, the backbone, pooling, a dense head and
@@ -175,12 +176,6 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
         self.fresh_layers = []
         super().__init__(inputs=inputs, outputs=outputs, name=name, compile=False)
 
-    def _run_through_graph(self, *args, **kwargs):
-        # Private, but the one method of a model that `clone_model` calls.
-        outputs = super()._run_through_graph(*args, **kwargs)
-        remember_source(outputs, self)
-        return outputs
-
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantizes the network's weights, as `keras.Model.quantize`.
 
@@ -325,13 +320,13 @@ class ImageEmbedder(Embedder, keras_hub.models.Task):
 
     def save_task_weights(self, filepath):
         # Keras counts a compiled model's optimizer, whose state is larger than it.
-        skipped = [*self.backbone._flatten_layers()]
+        skipped = [*all_layers(self.backbone)]
         if getattr(self, "optimizer", None) is not None:
             skipped.append(self.optimizer)
         keras.saving.save_weights(self, filepath, objects_to_skip=skipped)
 
     def load_task_weights(self, filepath):
-        skipped = [*self.backbone._flatten_layers(), *self.fresh_layers]
+        skipped = [*all_layers(self.backbone), *self.fresh_layers]
         keras.saving.load_weights(self, filepath, objects_to_skip=skipped)
 
 

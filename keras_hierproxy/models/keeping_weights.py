@@ -4,6 +4,8 @@ import contextlib
 
 import keras
 
+from keras_hierproxy.keras_internals import held_value, jax_state, take_back_from_jax
+
 
 @contextlib.contextmanager
 def keeping_weights(model):
@@ -22,17 +24,10 @@ def keeping_weights(model):
         return
     optimizer = getattr(model, "optimizer", None)
     variables = model.variables + (optimizer.variables if optimizer else [])
-    before = [(variable, variable._value) for variable in variables]
-    state = getattr(model, "_jax_state", None)
+    before = [(variable, held_value(variable)) for variable in variables]
+    state = jax_state(model)
     try:
         yield
     except BaseException:
-        # After the first batch, the old values may have been given away.
-        if getattr(model, "_jax_state", None) is not state:
-            model.jax_state_sync()
-        for variable, value in before:
-            if variable._value is None:
-                variable._value = value
-        model._jax_state = None
-        model._jax_state_synced = True
+        take_back_from_jax(model, before, state)
         raise

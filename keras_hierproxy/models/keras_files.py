@@ -8,12 +8,12 @@ import zlib
 import keras
 
 from keras_hierproxy import json_files, schemas
+from keras_hierproxy.keras_internals import safely
 from keras_hierproxy.models.preset_files import first_line
 from keras_hierproxy.models.saved_objects import (
     check_finite,
     check_size,
     refuse_code,
-    safely,
 )
 from keras_hierproxy.models.weight_files import measure
 

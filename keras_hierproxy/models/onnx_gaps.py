@@ -5,6 +5,8 @@ import contextlib
 import keras
 import numpy as np
 
+from keras_hierproxy.keras_internals import all_layers
+
 
 @contextlib.contextmanager
 def mended_tf2onnx(network):
@@ -20,7 +22,7 @@ def mended_tf2onnx(network):
     _register_erfc()
     tensors = [
         (layer, name, value)
-        for layer in network._flatten_layers()
+        for layer in all_layers(network)
         for name, value in vars(layer).items()
         if keras.ops.is_tensor(value) and not isinstance(value, keras.Variable)
     ]

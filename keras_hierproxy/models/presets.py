@@ -28,13 +28,13 @@ from keras_hub.src.utils.preset_utils import (
 import keras_hierproxy
 from keras_hierproxy import json_files, schemas, shipped
 from keras_hierproxy.files import replacing_folder
+from keras_hierproxy.keras_internals import safely
 from keras_hierproxy.models import keras_files
 from keras_hierproxy.models.preset_files import PresetFiles, first_line, versions
 from keras_hierproxy.models.saved_objects import (
     check_finite,
     check_size,
     refuse_code,
-    safely,
 )
 from keras_hierproxy.models.weight_files import WeightsSize
 

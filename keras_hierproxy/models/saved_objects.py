@@ -14,7 +14,8 @@ import threading
 
 import keras
 import numpy as np
-from keras.src.saving.serialization_lib import SafeModeScope
+
+from keras_hierproxy.keras_internals import safely
 
 # What deserializing these would run: Python code, a pickle, a graph of TensorFlow.
 _RUNS_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer")
@@ -31,11 +32,6 @@ _MOST_INTEGER = 2**14
 _NO_SIZE = re.compile("seed|shared_object_id")
 # Variables that no file of weights holds, such as states of random numbers.
 _SPARE_BYTES = 2**26
-
-
-def safely():
-    """A context in which Keras runs no code out of files, whatever its own setting."""
-    return SafeModeScope(True)
 
 
 def refuse_code(config, what, functions=False):

@@ -3,10 +3,8 @@
 import contextlib
 import math
 
-# Set while Keras writes a model into an HDF5 file, and by nothing public.
-from keras.src.backend.common.global_state import get_global_attribute
-
 from keras_hierproxy.files import replacing
+from keras_hierproxy.keras_internals import is_written_as_hdf5
 
 # At most, for each variable.
 _HDF5_BYTES = 2**13
@@ -28,7 +26,7 @@ def refuse_hdf5(path):
 def refuse_hdf5_config():
     """The same in `get_config`: `keras.saving.save_model` asks the model for nothing
     else before it writes."""
-    if get_global_attribute("use_legacy_config", False):
+    if is_written_as_hdf5():
         refuse_hdf5(".h5")
 
 

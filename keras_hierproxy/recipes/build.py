@@ -10,7 +10,7 @@ from keras_hierproxy import datasets, losses, optimizers
 from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import FitToInk, HierProxies, LatentHierarchy, Proxies
-from keras_hierproxy.models import ImageEmbedder, conv4
+from keras_hierproxy.models import ImageEmbedder, conv4, hub
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
 from keras_hierproxy.recipes.table import unknown
 from keras_hierproxy.regularizers import SoftOrthogonality
@@ -144,8 +144,7 @@ def _backbone(backbone, image_shape):
     """The architecture, with random weights."""
     if backbone.architecture == "conv4":
         return conv4(image_shape, **backbone.arguments)
-    import keras_hub  # takes seconds
-
+    keras_hub = hub.keras_hub(f"The backbone {backbone.architecture!r}")
     known = {
         name: value
         for name, value in vars(keras_hub.models).items()
@@ -176,8 +175,7 @@ def _backbone(backbone, image_shape):
 def _scaling(backbone):
     if backbone.architecture == "conv4":
         return None
-    import keras_hub
-
+    keras_hub = hub.keras_hub("The scaling of images for a pretrained backbone")
     scale, offset = (
         value[0] if value is not None and len(value) == 1 else value
         for value in (backbone.scale or [1 / 255], backbone.offset)

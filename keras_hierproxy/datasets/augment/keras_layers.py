@@ -1,8 +1,11 @@
 """Keras preprocessing layers as an augmentation."""
 
+import inspect
 import threading
 
 import keras
+
+from keras_hierproxy.keras_internals import all_layers
 
 # A layer keeps the state of its random numbers to itself: it is set before each call,
 # and nobody else may draw until it is over.
@@ -75,7 +78,8 @@ class KerasLayers:
 
 
 def _call(layer, images, rng):
-    training = {"training": True} if layer._call_has_training_arg else {}
+    takes = inspect.signature(layer.call).parameters
+    training = {"training": True} if "training" in takes else {}
     with _LOCK:
         if not layer.built:
             layer(images, **training)  # now it has all its parts
@@ -91,7 +95,7 @@ def _check_layer(layer):
             "KerasLayers takes layers, such as keras.layers.RandomFlip('horizontal'). "
             f"Received: {layer!r}"
         )
-    for part in layer._flatten_layers():
+    for part in all_layers(layer):
         name, (package, *_) = type(part).__name__, type(part).__module__.split(".")
         if package == "keras_cv":
             raise ValueError(
