@@ -57,6 +57,53 @@ def real(name, value, least=None, most=None, above=None, below=None):
     return float(value)
 
 
+def flag(name, value):
+    """True or False as a `bool`: "no", 0 and NaN are neither.
+
+    Raises:
+        ValueError: `value` is no bool.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"`{name}` must be True or False. Received: {value!r}.")
+    return bool(value)
+
+
+def interval(name, value, above=None, most=None):
+    """A least and a largest finite number as a tuple of two `float`s.
+
+    Args:
+        name: str, of the argument.
+        value: what was passed, a tuple, list or array of two.
+        above, most: bounds of both, as of `real`.
+
+    Raises:
+        ValueError: `value` is no pair of such numbers, the least one first.
+
+    Example:
+
+    >>> interval("scale", (0.2, 1), above=0, most=1)
+    (0.2, 1.0)
+    """
+    try:
+        least, largest = value
+        least, largest = (real(name, end, above=above, most=most) for end in value)
+        in_order = least <= largest
+    except (TypeError, ValueError):
+        in_order = False
+    if not in_order:
+        bounds = [
+            f"{word} {bound:g}"
+            for word, bound in (("above", above), ("at most", most))
+            if bound is not None
+        ]
+        raise ValueError(
+            f"{name} must be a least and a largest value"
+            + (f", {' and '.join(bounds)}" if bounds else "")
+            + f". Received: {value!r}."
+        )
+    return least, largest
+
+
 def one_of(name, value, choices):
     """A value that is one of a few.
 

@@ -14,6 +14,7 @@ from keras_hierproxy.datasets.samplers import (
     HierarchicalSampler,
     RandomSampler,
 )
+from keras_hierproxy.labels import DISTRACTOR, check_labels
 
 SAMPLERS = ("random", "balanced", "hierarchical")
 # Second words of the random streams of an epoch.
@@ -114,7 +115,7 @@ class Batches(keras.utils.PyDataset):
     ):
         super().__init__()
         self.images = images
-        self.labels = np.asarray(labels, "int32")
+        self.labels = _check_labels(labels, len(images))
         self.batch_size = checks.integer("batch_size", batch_size, least=1)
         self.images_per_class = checks.integer("images_per_class", images_per_class, 1)
         self.super_classes = checks.integer("super_classes", super_classes, least=1)
@@ -122,8 +123,8 @@ class Batches(keras.utils.PyDataset):
         self.seed = checks.integer("seed", seed, least=0)
         self.threads = checks.integer("workers", workers, least=0)
         self.augment = _check_augment(augment)
-        self.shuffle = shuffle
-        self.drop_remainder = drop_remainder
+        self.shuffle = checks.flag("shuffle", shuffle)
+        self.drop_remainder = checks.flag("drop_remainder", drop_remainder)
         self.sampler = sampler
         self._sampler = self._make_sampler(sampler)
         self.host = check_host(host)
@@ -175,6 +176,7 @@ class Batches(keras.utils.PyDataset):
         Returns:
             List of `len(self)` integer arrays.
         """
+        epoch = checks.integer("epoch", epoch, least=0)
         cached, order = self._order
         if cached != epoch:
             rng = np.random.default_rng((self.seed, epoch, _ORDER))
@@ -219,7 +221,7 @@ class Batches(keras.utils.PyDataset):
             )
         return HierarchicalSampler(
             self.labels,
-            np.asarray(self.super_labels),
+            self.super_labels,
             self.batch_size,
             self.images_per_class,
             self.super_classes,
@@ -237,6 +239,23 @@ class Batches(keras.utils.PyDataset):
                 f"batch_size that makes their number a multiple of {count}."
             )
         return len(self.indices(0)[-1]) % count > 0
+
+
+def _check_labels(labels, num_images):
+    """Class ids `(N,)` as int32: those of one level, without distractors."""
+    labels = check_labels(labels, num_images, rows_are="images")
+    if labels.shape[1] > 1:
+        raise ValueError(
+            "labels must be those of one level, the finest: pass `labels[:, 0]`. "
+            f"Received shape {labels.shape}."
+        )
+    if labels.min() == DISTRACTOR or labels.max() > np.iinfo("int32").max:
+        raise ValueError(
+            "labels must be ids of classes to train on, from 0 to 2^31 - 1. Received "
+            f"ids from {labels.min()} to {labels.max()}: leave distractors (-1) out, "
+            "make ids dense with `np.unique(labels, return_inverse=True)[1]`."
+        )
+    return labels[:, 0].astype("int32")
 
 
 def _check_augment(augment):

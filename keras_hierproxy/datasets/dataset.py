@@ -9,6 +9,7 @@ from keras_hierproxy import checks
 from keras_hierproxy.datasets.batches import Batches
 from keras_hierproxy.labels import (
     DISTRACTOR,
+    as_array,
     check_keys,
     check_labels,
     is_none,
@@ -90,6 +91,7 @@ class RetrievalDataset:
                 "images must have one shape to be an array. Received images of "
                 "different shapes: resize them, or use `from_directory`."
             )
+        _check_level_names(level_names)
         labels = check_labels(
             labels,
             len(self.images),
@@ -205,7 +207,7 @@ class RetrievalDataset:
         data.subset([2, 3]).labels.ravel()  # [0, 0], of class_names[0][0] == "1"
         ```
         """
-        indices = np.arange(len(self))[np.asarray(indices)]
+        indices = self._rows_at(indices)
         if isinstance(self.images, np.ndarray):
             images = self.images[indices]
         else:
@@ -220,6 +222,21 @@ class RetrievalDataset:
             is_query=None if self.is_query is None else self.is_query[indices],
             groups=None if self.groups is None else self.groups[indices],
         )
+
+    def _rows_at(self, indices):
+        """Positions `(n,)`, of such that may count from the end, or of a mask."""
+        indices = as_array(indices, "indices")
+        if indices.dtype == bool and indices.shape == (len(self),):
+            indices = np.flatnonzero(indices)
+        inside = indices.dtype.kind in "iu" and indices.ndim == 1 and indices.size > 0
+        if not inside or indices.min() < -len(self) or indices.max() >= len(self):
+            raise ValueError(
+                f"indices must be positions of some of the {len(self)} images, or a "
+                f"bool mask of shape ({len(self)},). Received: {indices.dtype} of "
+                f"shape {indices.shape}"
+                + (f", from {indices.min()} to {indices.max()}." if inside else ".")
+            )
+        return np.arange(len(self))[indices]
 
     def select_classes(self, classes, level=0, name=None):
         """The images of some classes.
@@ -243,9 +260,11 @@ class RetrievalDataset:
         len(data.select_classes([0], level=1))  # 2
         ```
         """
-        classes = np.asarray(classes, dtype=int).reshape(-1)
+        level = checks.integer("level", level, least=0, most=self.num_levels - 1)
+        classes = as_array(classes, "classes").reshape(-1)
         known = len(self.class_names[level])
-        if not len(classes) or classes.min() < 0 or classes.max() >= known:
+        of_ids = classes.dtype.kind in "iu" and len(classes) > 0
+        if not of_ids or classes.min() < 0 or classes.max() >= known:
             raise ValueError(
                 f"classes must be ids in [0, {known}) of level {level} "
                 f"({self.level_names[level]!r}), at least one. "
@@ -391,6 +410,7 @@ class RetrievalDataset:
             )
         super_labels = None
         if sampler == "hierarchical":
+            level = checks.integer("level", level)
             if level not in range(1, self.num_levels):
                 raise ValueError(
                     "sampler='hierarchical' needs a level of super-classes, above the "
@@ -478,12 +498,30 @@ def _check_is_query(is_query, num_images):
     return is_query
 
 
-def _check_length(argument, values, expected, what):
-    if values is not None and len(values) != expected:
+def _check_level_names(names):
+    if names is not None and not (
+        isinstance(names, list | tuple) and all(isinstance(each, str) for each in names)
+    ):
         raise ValueError(
-            f"{argument} must have one entry for each of the {expected} {what}. "
-            f"Received {len(values)}."
+            "level_names must be a list of strings, one for each label level. "
+            f"Received: {names!r}."
         )
+
+
+def _check_length(argument, values, expected, what):
+    if values is None:
+        return
+    # A string has a length, too.
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        received = repr(values)
+    elif len(values) != expected:
+        received = len(values)
+    else:
+        return
+    raise ValueError(
+        f"{argument} must have one entry for each of the {expected} {what}. "
+        f"Received {received}."
+    )
 
 
 def _dense(ids):

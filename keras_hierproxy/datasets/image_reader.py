@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.images import ImageFiles, check_file, read_all
 
 
@@ -29,6 +30,8 @@ class ImageReader:
 
     def __post_init__(self):
         self._images([])  # checks the settings
+        checks.flag("skip_bad", self.skip_bad)
+        checks.real("memory_limit", self.memory_limit, least=0)
 
     def read(self, paths):
         """Reads or checks images.

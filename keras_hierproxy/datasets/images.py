@@ -416,7 +416,7 @@ class ImageFiles:
         self.paths = tuple(paths)
         self.image_size = check_image_size(image_size)
         self.color_mode = check_color_mode(color_mode)
-        if isinstance(center_crop, bool) or not 0 < center_crop <= 1:
+        if isinstance(center_crop, bool | np.bool_) or not 0 < center_crop <= 1:
             raise ValueError(
                 "center_crop must be a share in (0, 1], such as 224 / 256. "
                 f"Received: {center_crop!r}"

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.dataset import RetrievalDataset
 
 
@@ -89,13 +90,24 @@ def read_rows(parts, reader, level_names):
     return data
 
 
-def check_shares(split):
-    """Raises `ValueError` for what is not the shares of two sets."""
-    if np.shape(split) != (2,):
+def check_shares(split, seed):
+    """Raises `ValueError` for what is not the shares of two sets, or no seed.
+
+    `RetrievalDataset.split` does too, after all images are read.
+    """
+    if not isinstance(split, list | tuple) or len(split) != 2:
         raise ValueError(
             "split must be two shares of the classes, (validation, test), or None. "
             f"Received: {split!r}"
         )
+    for share in split:
+        checks.real("split", share, least=0)
+    if sum(split) >= 1:
+        raise ValueError(
+            f"Shares of {split} of the classes leave no training class. Pass shares in "
+            "[0, 1) that leave at least one."
+        )
+    checks.integer("seed", seed, least=0)
 
 
 def _number(values):

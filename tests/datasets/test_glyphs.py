@@ -297,5 +297,5 @@ def test_the_cache_is_that_of_the_versions(cache, splits):
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "0", None])
 def test_refuses_a_bad_seed(seed):
-    with pytest.raises(ValueError, match="seed must be an integer of 0 or more"):
+    with pytest.raises(ValueError, match="`seed` must be an integer of at least 0"):
         glyphs.load_glyphs(seed)

@@ -13,6 +13,7 @@ import pytest
 import keras_hierproxy as khp
 from keras_hierproxy import datasets
 from tests.hostile.cases import refused, right
+from tests.hostile.numbers import BAD, numeric, tried
 
 DATA = datasets.RetrievalDataset(np.zeros((8, 4, 4, 1), "uint8"), np.arange(8) // 2)
 MODEL = []
@@ -69,7 +70,6 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
 }
 ARC_FACE = ("ArcFaceLoss", "SubCenterArcFaceLoss")
 POSITIVE_SCALE = (*ARC_FACE, "CosFaceLoss", "SoftTripleLoss")
-BAD = [np.nan, np.inf, -np.inf, "1", True, 1j, [1.0], np.array([1.0])]
 CONSTRUCTORS = [
     *public(khp.losses, "EmbeddingLoss", "BoundLoss", "ProxyLoss", "SumLoss"),
     *public(khp.layers),
@@ -78,24 +78,6 @@ CONSTRUCTORS = [
     *public(khp.geometry),
     *public(datasets.augment, "KerasLayers", "KerasCVCrop", "PerImage"),
 ]
-
-
-def numeric(function):
-    """The arguments whose default is a number, and whether it is a whole one."""
-    for parameter in inspect.signature(function).parameters.values():
-        default = parameter.default
-        if isinstance(default, int | float) and not isinstance(default, bool):
-            yield parameter.name, isinstance(default, int)
-
-
-def tried(title, function, name, whole, pass_zero, pass_negative):
-    bad = [*BAD, *([1.5] if whole else []), *([] if pass_zero else [0])]
-    for value in [*bad, *([] if pass_negative else [-1])]:
-        yield refused(
-            f"{title}({name}={value!r})",
-            lambda value=value: function(**{name: value}),
-            name,
-        )
 
 
 def of(constructor):

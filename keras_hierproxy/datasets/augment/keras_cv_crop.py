@@ -3,6 +3,9 @@
 import sys
 import threading
 
+from keras_hierproxy import checks
+from keras_hierproxy.datasets.images import check_image_size
+
 # While one of its layers runs, keras-cv exchanges functions of its own modules.
 _LOCK = threading.Lock()
 
@@ -27,6 +30,7 @@ class KerasCVCrop:
         interpolation: `"bilinear"`, the default, or `"nearest"`.
 
     Raises:
+        ValueError: sizes or shares that are none.
         ImportError: keras-cv is not installed.
 
     Example:
@@ -49,6 +53,10 @@ class KerasCVCrop:
         ratio=(3 / 4, 4 / 3),
         interpolation="bilinear",
     ):
+        size = check_image_size(image_size)
+        scale = checks.interval("scale", scale, above=0, most=1)
+        ratio = checks.interval("ratio", ratio, above=0)
+        checks.one_of("interpolation", interpolation, ("bilinear", "nearest"))
         try:
             import keras_cv
         except ImportError as error:
@@ -57,7 +65,7 @@ class KerasCVCrop:
                 "RandomResizedCrop does without."
             ) from error
         self.layer = keras_cv.layers.RandomCropAndResize(
-            tuple(image_size), tuple(scale), tuple(ratio), interpolation
+            size, scale, ratio, interpolation
         )
 
     def __call__(self, images, rng):

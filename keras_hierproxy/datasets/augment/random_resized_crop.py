@@ -1,10 +1,10 @@
 """Random resized crop and flip, the papers' augmentation of photos."""
 
 import functools
-from numbers import Real
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.augment.per_image import PerImage
 from keras_hierproxy.datasets.augment.pixels import check_images, to_picture
 from keras_hierproxy.datasets.images import (
@@ -16,8 +16,6 @@ from keras_hierproxy.datasets.images import (
 
 # As in torchvision: of so many boxes the first that lies inside the image.
 _ATTEMPTS = 10
-# Of a range without a bound of its own: it must be finite.
-_LARGEST = float(np.finfo("float32").max)
 _FLIP, _X, _Y, _AREAS, _RATIOS = 0, 1, 2, slice(3, 13), slice(13, 23)
 
 
@@ -63,12 +61,10 @@ class RandomResizedCrop(PerImage):
         flip=True,
         interpolation="bicubic",
     ):
-        _check_range("scale", scale, most=1)
-        _check_range("ratio", ratio, most=np.inf)
+        self.scale = checks.interval("scale", scale, above=0, most=1)
+        self.ratio = checks.interval("ratio", ratio, above=0)
+        self.flip = checks.flag("flip", flip)
         check_interpolation(interpolation)
-        self.scale = tuple(scale)
-        self.ratio = tuple(ratio)
-        self.flip = flip
         self.interpolation = interpolation
 
     def draw(self, rng, count):
@@ -115,17 +111,3 @@ class RandomResizedCrop(PerImage):
 
 def _between(range, share):
     return range[0] + (range[1] - range[0]) * share
-
-
-def _check_range(argument, range, most):
-    kinds = {type(end) for end in np.asarray(range, object).ravel()}
-    if (
-        np.shape(range) != (2,)
-        or not all(issubclass(kind, Real) and kind is not bool for kind in kinds)
-        or not 0 < range[0] <= range[1] <= min(most, _LARGEST)
-    ):
-        raise ValueError(
-            f"{argument} must be a least and a largest value, above 0"
-            + (f" and at most {most}" if np.isfinite(most) else "")
-            + f". Received: {range!r}"
-        )

@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.cache import cache_folder, cached_arrays
 from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
 from keras_hierproxy.datasets.glyphs.outlines import (
@@ -110,8 +111,7 @@ def load_glyphs(seed=0, cache_dir=None):
     glyphs.test.level_names  # ("character", "base letter", "script")
     ```
     """
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer of 0 or more. Received: {seed}")
+    seed = checks.integer("seed", seed, least=0)
     table = read_table()
     images, classes = cached_arrays(
         pathlib.Path(cache_dir or cache_folder()) / _file_name(seed),
@@ -172,7 +172,7 @@ def render(characters, seed):
         `characters` of each, `int32` of shape `(N,)`, in ascending order.
 
     Raises:
-        ValueError: a character that no font has.
+        ValueError: a character that no font has, or `seed` is no integer of 0 or more.
 
     Example:
 
@@ -182,6 +182,7 @@ def render(characters, seed):
     images, classes = render("abc", seed=0)
     ```
     """
+    rng = np.random.default_rng(checks.integer("seed", seed, least=0))
     fonts = [read_outlines(font, characters) for font in FONTS]
     outlines, classes = [], []
     for index, character in enumerate(characters):
@@ -191,7 +192,6 @@ def render(characters, seed):
         count = max(len(drawn), MIN_IMAGES)
         outlines += itertools.islice(itertools.cycle(drawn), count)
         classes += [index] * count
-    rng = np.random.default_rng(seed)
     images = np.empty((len(outlines), IMAGE_SIZE, IMAGE_SIZE, 1), "uint8")
     for image, outline in zip(images, outlines, strict=True):
         thickness = max(0, rng.uniform(-0.4, 0.8))

@@ -10,6 +10,7 @@ from keras_hierproxy.datasets.dataset import RetrievalDataset, Splits
 from keras_hierproxy.datasets.finding import is_clutter
 from keras_hierproxy.datasets.images import decode, read_all
 from keras_hierproxy.datasets.official.archives import open_zip
+from keras_hierproxy.datasets.rows import check_shares
 
 _FILES = tuple(
     f"{prefix}_{part}"
@@ -77,6 +78,7 @@ def load_omniglot(
             "Omniglot is not downloaded: pass root=, the folder that holds "
             "images_background_small1.zip or another of its official files."
         )
+    check_shares((validation, 0), seed)
     alphabets = _find_alphabets(pathlib.Path(root))
     _check_groups(train_groups, test_groups, alphabets)
     load = functools.partial(

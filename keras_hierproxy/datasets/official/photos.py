@@ -5,7 +5,7 @@ import inspect
 
 from keras_hierproxy.datasets.dataset import Splits
 from keras_hierproxy.datasets.image_reader import ImageReader
-from keras_hierproxy.datasets.rows import read_rows
+from keras_hierproxy.datasets.rows import check_shares, read_rows
 
 
 def photos(name, levels, layout, counts, new=True, image_size=224, why=None):
@@ -46,6 +46,7 @@ def photos(name, levels, layout, counts, new=True, image_size=224, why=None):
             reader = ImageReader(
                 **{key: options[key] for key in ImageReader.__dataclass_fields__}
             )
+            check_shares((options["validation"], 0), options["seed"])
             folder = layout.find(options["root"])
             train, test = read_index(folder, *(options[each.name] for each in own))
             test_split = options.get("test_split", "test")

@@ -1,6 +1,12 @@
 """P classes a batch, K images of each."""
 
-from keras_hierproxy.datasets.samplers.deal import deal, deal_members, members_of
+from keras_hierproxy import checks
+from keras_hierproxy.datasets.samplers.deal import (
+    check_dense,
+    deal,
+    deal_members,
+    members_of,
+)
 
 
 class BalancedSampler:
@@ -16,7 +22,8 @@ class BalancedSampler:
         images_per_class: K.
 
     Raises:
-        ValueError: P is 0, or more than the number of classes.
+        ValueError: P is 0, or more than the number of classes; labels are not dense
+            ids; or a number is none.
 
     Example:
 
@@ -30,7 +37,9 @@ class BalancedSampler:
     """
 
     def __init__(self, labels, batch_size, images_per_class):
-        self.labels = labels
+        labels = self.labels = check_dense(labels, "labels")
+        batch_size = checks.integer("batch_size", batch_size, least=1)
+        images_per_class = checks.integer("images_per_class", images_per_class, least=1)
         self.images_per_class = images_per_class
         self.classes_per_batch = batch_size // images_per_class
         num_classes = labels.max() + 1

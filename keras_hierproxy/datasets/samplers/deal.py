@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_hierproxy.labels import integer_ids
+
 
 def deal(rng, size, hands, hand_size):
     """Deals hands of distinct items, each item once before any comes up again.
@@ -47,6 +49,28 @@ def deal_members(rng, members, groups, hand_size):
     for member, turns in zip(members, members_of(groups.ravel()), strict=False):
         dealt[turns] = member[deal(rng, len(member), len(turns), hand_size)]
     return dealt.reshape(len(groups), -1)
+
+
+def check_dense(ids, name):
+    """Ids of groups as an array `(N,)`, each from 0 to the largest in it.
+
+    Raises:
+        ValueError: they are not; it says what to pass instead.
+    """
+    ids = integer_ids(ids, name)
+    if ids.ndim != 1 or not ids.size:
+        raise ValueError(
+            f"{name} must have shape (N,), one id an image, finest level. Received "
+            f"shape {ids.shape}."
+        )
+    present = np.unique(ids)
+    if present[0] != 0 or present[-1] != len(present) - 1:
+        raise ValueError(
+            f"{name} must be dense ids, 0 to n - 1. Received {len(present)} ids from "
+            f"{present[0]} to {present[-1]}: pass "
+            f"`np.unique({name}, return_inverse=True)[1]`."
+        )
+    return ids
 
 
 def members_of(ids):

@@ -4,7 +4,12 @@ import collections
 
 import numpy as np
 
-from keras_hierproxy.datasets.samplers.deal import deal_members, members_of
+from keras_hierproxy import checks
+from keras_hierproxy.datasets.samplers.deal import (
+    check_dense,
+    deal_members,
+    members_of,
+)
 
 
 class HierarchicalSampler:
@@ -32,7 +37,7 @@ class HierarchicalSampler:
 
     Raises:
         ValueError: there are fewer super-classes, or too few with enough classes, or
-            classes are not nested in them.
+            classes are not nested in them; ids are not dense, or a number is none.
 
     Example:
 
@@ -51,7 +56,11 @@ class HierarchicalSampler:
     def __init__(
         self, labels, super_labels, batch_size, images_per_class, super_classes
     ):
-        self.labels = labels
+        labels = self.labels = check_dense(labels, "labels")
+        super_labels = check_dense(super_labels, "super_labels")
+        batch_size = checks.integer("batch_size", batch_size, least=1)
+        images_per_class = checks.integer("images_per_class", images_per_class, least=1)
+        super_classes = checks.integer("super_classes", super_classes, least=1)
         self.images_per_class = images_per_class
         self.super_classes = super_classes
         self.classes_of_each = batch_size // images_per_class // super_classes

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from keras_hierproxy import checks
+
 
 class RandomSampler:
     """Each image once an epoch, in a new order each time.
@@ -15,7 +17,7 @@ class RandomSampler:
         drop_remainder: whether to leave out a smaller last batch.
 
     Raises:
-        ValueError: no batch would be left.
+        ValueError: no batch would be left, or a number is none.
 
     Example:
 
@@ -29,13 +31,13 @@ class RandomSampler:
     """
 
     def __init__(self, num_images, batch_size, shuffle=True, drop_remainder=False):
-        self.num_images = num_images
-        self.batch_size = batch_size
-        self.shuffle = shuffle
+        self.num_images = checks.integer("num_images", num_images, least=1)
+        self.batch_size = checks.integer("batch_size", batch_size, least=1)
+        self.shuffle = checks.flag("shuffle", shuffle)
         self.num_batches = (
-            num_images // batch_size
-            if drop_remainder
-            else math.ceil(num_images / batch_size)
+            self.num_images // self.batch_size
+            if checks.flag("drop_remainder", drop_remainder)
+            else math.ceil(self.num_images / self.batch_size)
         )
         if not self.num_batches:
             raise ValueError(

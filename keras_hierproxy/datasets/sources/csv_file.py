@@ -90,7 +90,7 @@ def from_csv(
     """
     reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     if split is not None:
-        check_shares(split)
+        check_shares(split, seed)
     file = pathlib.Path(path)
     names, lines = _read_lines(file)
     level_names = tuple(name for name in names if name not in _NO_LEVELS)

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.datasets.dataset import RetrievalDataset
 from keras_hierproxy.datasets.finding import (
     is_clutter,
@@ -100,8 +101,9 @@ def from_directory(
     """
     root = pathlib.Path(path)
     reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
+    min_images = checks.integer("min_images", min_images, least=1)
     if split is not None:
-        check_shares(split)
+        check_shares(split, seed)
 
     paths = _find_images(root)
     good, images = reader.read(paths)
