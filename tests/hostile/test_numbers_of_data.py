@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_hierproxy import datasets
 from keras_hierproxy.datasets import samplers
-from keras_hierproxy.datasets.glyphs import render
+from keras_hierproxy.datasets.glyphs.glyphs import render
 from tests.hostile.cases import refused, right
 from tests.hostile.numbers import BAD, flags, tried
 
