@@ -82,7 +82,7 @@ def main():
     }
     files.write_json(OUTPUT / "metrics.json", metrics)
     pictures.plot_recall(history, OUTPUT / "recall.png", data.validation.level_names)
-    pictures.plot_neighbors(data.test, points, OUTPUT / "neighbors.png")
+    pictures.plot_neighbors(data.test, points, OUTPUT / "neighbors.png", scores=after)
     facts = [
         ("network", "Conv-4 from scratch" if from_scratch else f"{PRESET}, fine-tuned"),
         ("trained on", f"{data.train.num_classes} other characters"),

@@ -17,6 +17,7 @@ from keras_hierproxy import (
 )
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
+from keras_hierproxy.pictures import plot_neighbors
 from tests.small_run import EPOCHS, begin, make_data, settings
 
 # What no backend has a reason to treat in its own way.
@@ -76,7 +77,7 @@ def kill():
 def no_drawing(monkeypatch):
     """Twelve rows of pictures take longer than all else here. `finished` has them."""
 
-    def touch(data, points, path, geometry):
+    def touch(data, points, path, geometry, scores):
         path.touch()
 
     monkeypatch.setattr(pictures, "plot_neighbors", touch)
@@ -103,6 +104,27 @@ def test_a_run_writes_its_files(finished, data):
     assert record["data"]["train"] == {"images": 36, "sort": 6, "kind": 5}
     lines = (folder / "history.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1", "2"]
+
+
+@once
+def test_a_finish_searches_once_and_draws_resamples_once(data, tmp_path, monkeypatch):
+    run = begin(runs.new_run(tmp_path / "run", settings(epochs=1)), data)
+    run.fit()
+    calls = []
+
+    def counted(name, function):
+        return lambda *arguments: calls.append(name) or function(*arguments)
+
+    search = retrieval.search.NeighborSearch
+    monkeypatch.setattr(search, "__call__", counted("search", search.__call__))
+    monkeypatch.setattr(
+        retrieval.scores,
+        "bootstrap_intervals",
+        counted("bootstrap", retrieval.scores.bootstrap_intervals),
+    )
+    monkeypatch.setattr(pictures, "plot_neighbors", plot_neighbors)
+    run.finish()
+    assert sorted(calls) == ["bootstrap", "search"]
 
 
 def test_the_model_is_that_of_the_best_validation_epoch(finished, data):

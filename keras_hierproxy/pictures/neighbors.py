@@ -19,7 +19,14 @@ PLAIN = "#444444"
 
 
 def plot_neighbors(
-    data, points, path, num_queries=12, num_neighbors=8, geometry=None, seed=0
+    data,
+    points,
+    path,
+    num_queries=12,
+    num_neighbors=8,
+    geometry=None,
+    seed=0,
+    scores=None,
 ):
     """Draws queries with their nearest neighbours, right and wrong ones marked.
 
@@ -36,12 +43,14 @@ def plot_neighbors(
         num_neighbors: int, columns; fewer if there are fewer images.
         geometry: where the points live; the sphere by default.
         seed: int, of the choice of queries.
+        scores: `khp.retrieval.QueryScores` of these points, which hold neighbours:
+            nothing is searched again. By default the points are searched.
     """
     from matplotlib.figure import Figure
 
     num_neighbors = min(num_neighbors, data.gallery_size)
     queries, indices, similarities = nearest_images(
-        data, points, num_neighbors, geometry
+        data, points, num_neighbors, geometry, scores
     )
     first_right = data.labels[queries, 0] == data.labels[indices[:, 0], 0]
     right, wrong = choose_queries(first_right, num_queries, seed)

@@ -12,7 +12,7 @@ SIGNS = {"right": "✓", "near": "~", "wrong": "✗"}
 LEAST_DECIMALS, MOST_DECIMALS = 3, 7
 
 
-def nearest_images(data, points, k, geometry=None):
+def nearest_images(data, points, k, geometry=None, scores=None):
     """The nearest neighbours of the queries of a data set.
 
     Args:
@@ -20,15 +20,21 @@ def nearest_images(data, points, k, geometry=None):
         points: float array `(N, d)`, their embeddings.
         k: int, at most `data.gallery_size`.
         geometry: where the points live; the sphere by default.
+        scores: `khp.retrieval.QueryScores` of the points, which may hold the
+            neighbours: else they are searched.
 
     Returns:
         `(queries, neighbors, similarities)` of shapes `(q,)`, `(q, k)`, `(q, k)`; the
         first two hold rows of `data`, -1 past the last one that a query retrieves.
         Queries without a class, and those that retrieve nothing, are left out.
     """
-    arguments = data.retrieval_arguments(points)
-    arguments = {name: x for name, x in arguments.items() if "labels" not in name}
-    indices, similarities = knn(**arguments, k=k, geometry=geometry)
+    kept = None if scores is None else scores.neighbors
+    if kept is not None and kept.shape[1] >= k:
+        indices, similarities = kept[:, :k], scores.similarities[:, :k]
+    else:
+        arguments = data.retrieval_arguments(points)
+        arguments = {name: x for name, x in arguments.items() if "labels" not in name}
+        indices, similarities = knn(**arguments, k=k, geometry=geometry)
     queries = gallery = np.arange(len(data))
     if data.is_query is not None:
         queries, gallery = np.flatnonzero(data.is_query), np.flatnonzero(~data.is_query)

@@ -87,6 +87,7 @@ class Search:
         return self.counted & ~self.right
 
 
-def search_neighbors(data, points, geometry):
+def search_neighbors(data, points, geometry, scores=None):
+    """The `Search` of points, whose `QueryScores` may hold the neighbours."""
     depth = min(DEPTH, data.gallery_size)
-    return Search(data, *nearest_images(data, points, depth, geometry))
+    return Search(data, *nearest_images(data, points, depth, geometry, scores))

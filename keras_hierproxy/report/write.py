@@ -136,7 +136,7 @@ def _tiles(metrics, level_names):
 
 
 def _images(data, points, scores, geometry):
-    search = search_neighbors(data, points, geometry)
+    search = search_neighbors(data, points, geometry, scores)
     picture = picture_maker(search)
     pairs = count_pairs(search)
     num_counted, num_wrong = int(search.counted.sum()), int(search.wrong.sum())

@@ -11,7 +11,48 @@ Example:
 >>> np.nanmean(ndcg(matched))
 """
 
+import functools
+
 import numpy as np
+
+
+class Matches:
+    """`matched`, and what the metrics count in it, counted once for all of them.
+
+    Args:
+        matched: int array `(n, m)`.
+
+    Attributes:
+        counts: int array `(n, levels + 1)`: items of each row that share 0, 1, ...
+            levels.
+    """
+
+    def __init__(self, matched):
+        matched = np.asarray(matched)
+        if (
+            matched.dtype.kind not in "iu"
+            or matched.ndim != 2
+            or matched.min(initial=0)
+        ):
+            raise ValueError(
+                "matched must be an int array of shape (queries, neighbours), 0 or "
+                f"more. Received: {matched.dtype} of shape {matched.shape}. "
+                "Pass (labels[indices] == labels[:, None]).sum(axis=-1)."
+            )
+        self.matched = matched
+        values = range(1 + int(matched.max(initial=0)))
+        self.counts = np.stack([(matched == v).sum(axis=1) for v in values], axis=1)
+
+    @functools.cached_property
+    def places(self):
+        """Row, rank (from 1) and number of shared levels of every match, row by row."""
+        rows, columns = np.nonzero(self.matched)
+        return rows, 1 + columns, self.matched[rows, columns]
+
+    @classmethod
+    def of(cls, matched):
+        """The `Matches` of an array, or what already is one."""
+        return matched if isinstance(matched, cls) else cls(matched)
 
 
 def ndcg(matched):
@@ -27,11 +68,11 @@ def ndcg(matched):
     Returns:
         float64 array `(n,)` in (0, 1], NaN for a query that nothing matches.
     """
-    matched, counts = _check(matched)
-    rows, ranks, levels = _matches(matched)
+    matches = Matches.of(matched)
+    counts, (rows, ranks, levels) = matches.counts, matches.places
     gains = 2.0 ** np.arange(counts.shape[1]) - 1
-    discounts = 1 / np.log2(1 + np.arange(1, matched.shape[1] + 1))
-    dcg = np.bincount(rows, gains[levels] * discounts[ranks - 1], len(matched))
+    discounts = 1 / np.log2(1 + np.arange(1, matches.matched.shape[1] + 1))
+    dcg = np.bincount(rows, gains[levels] * discounts[ranks - 1], len(counts))
     # The best ranking holds the items that share most first.
     summed = np.append(0, discounts.cumsum())
     ends = counts[:, ::-1].cumsum(axis=1)
@@ -53,7 +94,8 @@ def asi(matched):
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query that nothing matches.
     """
-    matched, counts = _check(matched)
+    matches = Matches.of(matched)
+    matched, counts = matches.matched, matches.counts
     num_matching = counts[:, 1:].sum(axis=1)
     deepest = num_matching.max(initial=0)
     ranks = np.arange(1, deepest + 1)
@@ -84,11 +126,11 @@ def h_ap(matched):
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query that nothing matches.
     """
-    matched, counts = _check(matched)
-    rows, ranks, levels = _matches(matched)
+    matches = Matches.of(matched)
+    counts, (rows, ranks, levels) = matches.counts, matches.places
     relevance = np.arange(counts.shape[1]) / np.maximum(counts, 1)
     own = relevance[rows, levels]
-    per_row = np.bincount(rows, minlength=len(matched))
+    per_row = np.bincount(rows, minlength=len(counts))
     first = per_row.cumsum() - per_row
     summed = np.zeros(len(rows))
     for level in range(1, counts.shape[1]):
@@ -96,29 +138,9 @@ def h_ap(matched):
         found = np.append(0, (levels == level).cumsum())
         found = found[1:] - np.repeat(found[first], per_row)
         summed += found * np.minimum(relevance[rows, level], own)
-    total = np.bincount(rows, summed / ranks, len(matched))
+    total = np.bincount(rows, summed / ranks, len(counts))
     return _ratio(total, (relevance * counts).sum(axis=1))
-
-
-def _matches(matched):
-    """Row, rank (from 1) and number of shared levels of every match, row by row."""
-    rows, columns = np.nonzero(matched)
-    return rows, 1 + columns, matched[rows, columns]
 
 
 def _ratio(values, best):
     return np.divide(values, best, out=np.full(len(values), np.nan), where=best > 0)
-
-
-def _check(matched):
-    """`matched`, and how many items of each row share 0, 1, ... levels."""
-    matched = np.asarray(matched)
-    if matched.dtype.kind not in "iu" or matched.ndim != 2 or matched.min(initial=0):
-        raise ValueError(
-            "matched must be an int array of shape (queries, neighbours), 0 or more. "
-            f"Received: {matched.dtype} of shape {matched.shape}. "
-            "Pass (labels[indices] == labels[:, None]).sum(axis=-1)."
-        )
-    values = range(1 + int(matched.max(initial=0)))
-    counts = np.stack([(matched == value).sum(axis=1) for value in values], axis=1)
-    return matched, counts

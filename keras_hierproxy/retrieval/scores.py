@@ -19,6 +19,7 @@ from keras_hierproxy.retrieval.exclusions import (
     find_exclusions,
     warn_of_queries_in_gallery,
 )
+from keras_hierproxy.retrieval.graded import Matches
 from keras_hierproxy.retrieval.metrics import count_positives
 from keras_hierproxy.retrieval.ranking import whole_rankings
 from keras_hierproxy.retrieval.registry import METRICS, USUAL, split_level
@@ -27,6 +28,8 @@ from keras_hierproxy.retrieval.uncertainty import bootstrap_intervals
 
 # What weighs the same in a mean.
 AVERAGES = ("query", "class")
+# Of each query, as many as a report shows.
+KEPT_NEIGHBORS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +42,19 @@ class QueryScores:
             out and for distractors; of `nmi`, `ami` and the counts a number.
         conventions: dictionary of sentences: how the numbers are computed.
         labels: int array `(num_queries, levels)`, of the queries.
+        neighbors: int64 array `(num_queries, n)`, rows of the gallery, most similar
+            first; n is 8, or the size of a smaller gallery. -1 past the last row that
+            a query retrieves; of distractors they say nothing. None where no metric
+            looked at neighbours.
+        similarities: float32 array `(num_queries, n)`, theirs; see `knn`.
     """
 
     results: dict
     conventions: dict
     labels: np.ndarray
+    neighbors: np.ndarray | None = None
+    similarities: np.ndarray | None = None
+    _kept: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
     def values(self):
@@ -68,11 +79,22 @@ class QueryScores:
             Dictionary of floats, and of ints: `nmi`, `ami` and the counts are the
             same under either.
         """
-        by_class = checks.one_of("average", average, AVERAGES) == "class"
+        checks.one_of("average", average, AVERAGES)
+        return self._once(self._means, average)
+
+    def _means(self, average):
+        by_class = average == "class"
         return self.results | {
             name: self._mean_over_classes(values, name) if by_class else _mean(values)
             for name, values in self.values.items()
         }
+
+    def _once(self, compute, *arguments):
+        """A copy of the dictionary that it computed the first time."""
+        key = (compute.__name__, *arguments)
+        if key not in self._kept:
+            self._kept[key] = compute(*arguments)
+        return dict(self._kept[key])
 
     def _mean_over_classes(self, values, name):
         level, _ = split_level(name)
@@ -91,6 +113,9 @@ class QueryScores:
         Returns:
             Dictionary of names to `(low, high)`, floats.
         """
+        return self._once(self._intervals, confidence, resamples, seed)
+
+    def _intervals(self, confidence, resamples, seed):
         if not self.values:
             return {}
         columns = np.stack(list(self.values.values()), axis=1)
@@ -152,8 +177,10 @@ def score_queries(
     if search.exclusions is None and not search.leave_one_out:
         warn_of_queries_in_gallery(search.queries, search.gallery)
     values = _Values(metrics, ks, query_labels, gallery_labels, search)
-    for rows, indices in _neighbors(search, values):
+    nearest = _Nearest(search)
+    for rows, indices, similarities in _neighbors(search, values):
         values.add(rows, indices)
+        nearest.add(rows, indices, similarities)
 
     results = {}
     for level in range(query_labels.shape[1]):
@@ -165,7 +192,8 @@ def score_queries(
         excluded = values.asked & (values.num_positives[:, level] == 0)
         results[f"{prefix}num_excluded"] = int(excluded.sum())
     results |= {name: values[0, name] for name in values.graded}
-    return QueryScores(results, _conventions(search, metrics, values), query_labels)
+    conventions = _conventions(search, metrics, values)
+    return QueryScores(results, conventions, query_labels, *nearest.found)
 
 
 def positives_of(queries, query_labels, gallery=None, gallery_labels=None, **keys):
@@ -239,6 +267,7 @@ class _Values:
         self.depths = np.full_like(self.num_positives, max(ks))
         if "r" in self.needs:
             self.depths = np.maximum(self.depths, self.num_positives)
+        self.depths = np.maximum(self.depths, _kept_by(search))
         self.depths[~self.asked] = 0
         num_queries, num_levels = query_labels.shape
         self._values = {
@@ -265,8 +294,28 @@ class _Values:
                 self._values[level, name][rows] = score(relevance, positives)
             if self.graded:
                 matched += relevance
+        if self.graded:
+            matches = Matches(matched)
         for name, score in self.graded.items():
-            self._values[0, name][rows] = score(matched)
+            self._values[0, name][rows] = score(matches)
+
+
+class _Nearest:
+    """The first neighbours of every query, filled block by block."""
+
+    def __init__(self, search):
+        shape = len(search.queries), _kept_by(search)
+        self._filled = np.full(shape, -1), np.full(shape, -np.inf, "float32")
+        self.found = ()
+
+    def add(self, rows, *blocks):
+        self.found = self._filled
+        for kept, block in zip(self._filled, blocks, strict=True):
+            kept[rows] = block[:, : kept.shape[1]]
+
+
+def _kept_by(search):
+    return min(KEPT_NEIGHBORS, search.num_available)
 
 
 def _count_positives(query_labels, gallery_labels, exclusions):
@@ -284,12 +333,14 @@ def _count_positives(query_labels, gallery_labels, exclusions):
 
 
 def _neighbors(search, values):
-    """Blocks of queries and their neighbours, as deep as the metrics look."""
+    """Blocks of queries, their neighbours as deep as the metrics look, and the
+    similarities of the first ones at least."""
     if "all" in values.needs:
-        yield from whole_rankings(search, np.flatnonzero(values.asked))
+        kept = _kept_by(search)
+        for rows, indices in whole_rankings(search, np.flatnonzero(values.asked)):
+            yield rows, indices, search.similarities(rows, indices[:, :kept])
     elif values.by_level:
-        for rows, indices, _ in search(values.depths.max(axis=1)):
-            yield rows, indices
+        yield from search(values.depths.max(axis=1))
 
 
 def _clusters(metrics, search, labels, prefix):

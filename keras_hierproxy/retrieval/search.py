@@ -134,6 +134,19 @@ class NeighborSearch:
                 if self.found_within is None:
                     progress.advance(len(rows))
 
+    def similarities(self, rows, indices):
+        """Those of queries `rows` to gallery rows `indices`, `(len(rows), k)`.
+
+        As the search finds them: float32, minus infinity at the index -1.
+        """
+        if self.ranks_anew:
+            queries = self.queries[rows][:, None]
+            found = -self.geometry.exact_distance(queries, self.gallery[indices])
+        else:
+            vectors = self.vectors[self.group_of[indices]]
+            found = np.einsum("qd,qkd->qk", self.query_vectors(rows), vectors)
+        return np.where(indices < 0, -np.inf, found).astype("float32")
+
     def progress(self, doing):
         """A `SearchProgress` over the queries."""
         what = f"{len(self.queries):,} queries among {self.num_available:,} rows"

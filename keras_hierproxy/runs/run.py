@@ -255,6 +255,7 @@ class Run:
             evaluation.points,
             self.folder / "neighbors.png",
             geometry=self.embedder.geometry,
+            scores=evaluation.scores,
         )
         # Last of all: a run that has metrics.json is whole.
         return evaluation.write(self.folder, metrics, self._facts(metrics))

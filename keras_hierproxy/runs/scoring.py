@@ -41,7 +41,7 @@ class Evaluation:
         """The data with those images alone that reports may show."""
         return only_below(self.root, self.data)
 
-    @functools.cached_property
+    @property
     def results(self):
         """The means, as `khp.retrieval.evaluate` returns them."""
         return self.scores.means()
@@ -51,7 +51,7 @@ class Evaluation:
         """Whether the data holds images to show."""
         return len(self.data.images.shape) == 4
 
-    @functools.cached_property
+    @property
     def intervals(self):
         """95% bootstrap intervals of the means that are over queries."""
         return self.scores.intervals()

@@ -100,8 +100,8 @@ def test_a_giant_class_is_searched_apart(monkeypatch, points):
     assert evaluate(points, labels) == pytest.approx(expected)
     assert depths == [(20, 19), (20, 8)]
     depths.clear()
-    evaluate(points, labels, metrics=["recall"], k=5)
-    assert depths == [(20, 5), (20, 5)]
+    evaluate(points, labels, metrics=["recall"], k=9)
+    assert depths == [(20, 9), (20, 9)]
 
 
 def test_labels_may_be_any_integers(points, labels):
