@@ -14,23 +14,6 @@ BACKENDS = ("tensorflow", "jax", "torch")
 LARGEST_RATE = 1000
 # NumPy's seeds end there.
 LARGEST_SEED = 2**32 - 1
-LOSSES = (
-    "hpl",
-    "hpl-taxonomy",
-    "proxy-anchor",
-    "proxy-nca",
-    "normalized-softmax",
-    "soft-triple",
-    "cosface",
-    "arcface",
-    "sub-center-arcface",
-    "multi-similarity",
-    "sup-con",
-    "triplet",
-    "hier",
-    "hpl-hier",
-    "hyp",
-)
 
 
 def names(text: str):

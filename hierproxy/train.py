@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from hierproxy.application import Command, app, console
+from hierproxy.methods import LOSSES, METHODS
 from hierproxy.options import (
     LARGEST_EMBEDDING,
     LARGEST_SEED,
     LARGEST_SIDE,
-    LOSSES,
     BackendOption,
     Root,
     SkipBad,
@@ -67,11 +67,11 @@ def train(
     loss: Annotated[
         object,
         option(
-            "Over proxies: `hpl` (learns a hierarchy), `hpl-taxonomy` (takes that of "
-            "the labels), `proxy-anchor`, `proxy-nca`, `normalized-softmax`, "
-            "`soft-triple`, `cosface`, `arcface`, `sub-center-arcface`. Over pairs: "
-            "`multi-similarity`, `sup-con`, `triplet`. In hyperbolic space: `hier` "
-            "(Proxy-Anchor with HIER), `hpl-hier`, `hyp` (SupCon by distance).",
+            "Over proxies at each level: `hpl` (learns a hierarchy), `hpl-taxonomy` "
+            "(takes that of the labels). In hyperbolic space: `hier` (Proxy-Anchor "
+            "with HIER), `hpl-hier`, `hyp` (SupCon by distance). One loss alone: "
+            + ", ".join(f"`{name}`" for name in LOSSES if name not in METHODS)
+            + ".",
             parser=choice(*LOSSES),
             panel="Model",
             metavar="NAME",

@@ -10,6 +10,24 @@ from numbers import Real
 import numpy as np
 
 
+class WrongArgument(ValueError):
+    """What an argument was, and must be instead.
+
+    Attributes:
+        argument: str, its name.
+        explanation: str, such as `must be a positive number.`
+        received: the value.
+    """
+
+    def __init__(self, argument, explanation, received):
+        super().__init__(argument, explanation, received)
+        self.argument, self.explanation = argument, explanation
+        self.received = received
+
+    def __str__(self):
+        return f"`{self.argument}` {self.explanation} Received: {self.received!r}."
+
+
 def integer(name, value, least=None, most=None):
     """A whole number as an `int`.
 
@@ -117,7 +135,7 @@ def one_of(name, value, choices):
         if isinstance(value, type(each)) and value == each:
             return each
     allowed = ", ".join(map(repr, choices))
-    raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}.")
+    raise WrongArgument(name, f"must be one of {allowed}.", value)
 
 
 def _finite(value):
@@ -149,4 +167,4 @@ def _refuse(name, value, kind, least=None, most=None, above=None, below=None):
     }
     bounds = [f"{word} {bound:g}" for word, bound in words.items() if bound is not None]
     wanted = " ".join([kind, " and ".join(bounds)]).strip()
-    raise ValueError(f"`{name}` must be {wanted}. Received: {value!r}.")
+    raise WrongArgument(name, f"must be {wanted}.", value)

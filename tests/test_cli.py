@@ -440,7 +440,7 @@ def test_options_are_those_of_a_run():
     # What only recipes say.
     assert [settings.pop(name) for name in ("validation", "quarter_turns")] == [None, 0]
     assert {name: defaults[name] for name in settings} == settings
-    assert list(hierproxy.options.LOSSES) == list(runs.LOSSES)
+    assert list(hierproxy.methods.LOSSES) == list(runs.LOSSES)
 
 
 @once

@@ -99,7 +99,7 @@ class SubCenterArcFaceLoss(ArcFaceLoss):
     >>> loss = SubCenterArcFaceLoss(proxies=layer)(labels, embeddings)
     """
 
-    multi_center = True
+    centers_per_class = 3
 
     def __init__(
         self, margin=28.6, scale=64.0, proxies=None, name="sub_center_arcface_loss"

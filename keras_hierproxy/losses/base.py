@@ -27,6 +27,8 @@ class EmbeddingLoss(keras.losses.Loss):
     required_geometry = None
     # Whether a batch needs two samples of a class for it to learn anything.
     over_pairs = False
+    # Whether it is made of losses that are given to it.
+    made_of_losses = False
 
     def __init__(self, name):
         super().__init__(name=name, dtype="float32")
@@ -166,8 +168,8 @@ class ProxyLoss(BoundLoss):
         "End the model with `khp.layers.{layer}(num_classes=...)(embeddings)`; an "
         "`ImageEmbedder` gets one with `num_classes=...`."
     )
-    # Whether `value` takes proxies of shape (c, k, d), k centers a class.
-    multi_center = False
+    # Centers a class that are usual; from 2 on `value` takes proxies (c, k, d), too.
+    centers_per_class = 1
 
     def call(self, labels, embeddings, weights):
         layer = self._layer_of(embeddings)
@@ -198,11 +200,15 @@ class ProxyLoss(BoundLoss):
 
     def check_layer(self, layer):
         super().check_layer(layer)
-        if layer.centers_per_class > 1 and not self.multi_center:
+        if layer.centers_per_class > 1 and self.centers_per_class == 1:
+            from keras_hierproxy.losses import registry
+
+            others = registry.over_proxies().values()
+            fit = [each.__name__ for each in others if each.centers_per_class > 1]
             raise ValueError(
                 f"{type(self).__name__} reads one proxy a class, but layer "
                 f"{layer.name!r} has centers_per_class={layer.centers_per_class}. Use "
-                "SoftTripleLoss or SubCenterArcFaceLoss, or centers_per_class=1."
+                f"{' or '.join(fit)}, or centers_per_class=1."
             )
 
 
@@ -224,6 +230,8 @@ class SumLoss(EmbeddingLoss):
     >>> [term.name for term in loss.terms], loss.weights
     (['proxy_anchor_loss', 'multi_similarity_loss'], [1.0, 0.5])
     """
+
+    made_of_losses = True
 
     def __init__(self, terms, weights=None, name="sum_loss"):
         super().__init__(name)

@@ -6,6 +6,7 @@ import copy
 import keras
 
 from keras_hierproxy.keras_internals import all_layers
+from keras_hierproxy.losses import registry
 from keras_hierproxy.losses.base import BoundLoss, EmbeddingLoss, SumLoss
 
 
@@ -72,11 +73,10 @@ def _check_kind(loss):
         with contextlib.suppress(ValueError):
             keras.losses.get(loss)  # one of Keras's own
             return
-        from keras_hierproxy import losses
-
         plain = loss.lower().replace("_", "").replace("-", "").removesuffix("loss")
-        names = [name for name in dir(losses) if name.lower() == f"{plain}loss"]
-        name = names[0] if names else "ProxyAnchorLoss"
+        names = [each.__name__ for each in registry.losses().values()]
+        fit = [name for name in names if name.lower() == f"{plain}loss"]
+        name = fit[0] if fit else "ProxyAnchorLoss"
         raise ValueError(
             f"A loss must be an object: pass `khp.losses.{name}()`. Received: {loss!r}."
         )

@@ -81,7 +81,7 @@ class HIERLoss(BoundLoss):
         temperature=0.1,
         num_neighbors=20,
         triplets_per_anchor=50,
-        max_triplets=None,
+        max_triplets: int | None = None,
         proxies=None,
         name="hier_loss",
     ):

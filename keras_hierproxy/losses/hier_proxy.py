@@ -5,13 +5,8 @@ from keras import ops
 
 from keras_hierproxy import checks
 from keras_hierproxy.layers.hier_proxies import HierProxies
-from keras_hierproxy.losses.arcface import ArcFaceLoss, SubCenterArcFaceLoss
+from keras_hierproxy.losses import registry
 from keras_hierproxy.losses.base import ProxyLoss
-from keras_hierproxy.losses.cosface import CosFaceLoss
-from keras_hierproxy.losses.normalized_softmax import NormalizedSoftmaxLoss
-from keras_hierproxy.losses.proxy_anchor import ProxyAnchorLoss
-from keras_hierproxy.losses.proxy_nca import ProxyNCALoss
-from keras_hierproxy.losses.soft_triple import SoftTripleLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -32,10 +27,9 @@ class HierProxyLoss(ProxyLoss):
     paper's.
 
     Args:
-        base: the loss of each level: a loss over proxies of this package, or one
-            of `"proxy_anchor"`, `"proxy_nca"`, `"normalized_softmax"`,
-            `"soft_triple"`, `"cosface"`, `"arcface"`, `"sub_center_arcface"` for
-            one with its defaults. By default Proxy-Anchor.
+        base: the loss of each level: a loss over proxies of this package, or the
+            name of one for its defaults: that of its class in small letters, such as
+            `"proxy_anchor"` or `"sub_center_arcface"`. By default Proxy-Anchor.
         level_weights: list of floats, w_0 for the classes first, one a level. By
             default `w_l = 0.5 ** l`: coarse levels shape the space, the classes
             decide it.
@@ -52,6 +46,7 @@ class HierProxyLoss(ProxyLoss):
     """
 
     layer_class = HierProxies
+    made_of_losses = True
 
     def __init__(
         self,
@@ -62,11 +57,8 @@ class HierProxyLoss(ProxyLoss):
     ):
         super().__init__(proxies, name)
         self.base = _resolve_base(base)
+        self.centers_per_class = self.base.centers_per_class
         self.level_weights = _check_level_weights(level_weights)
-
-    @property
-    def multi_center(self):
-        return self.base.multi_center
 
     def layer_value(self, labels, embeddings, weights, layer):
         level_weights = self._weights_for(layer)
@@ -133,15 +125,7 @@ def _check_level_weights(weights):
 def _resolve_base(base):
     if isinstance(base, ProxyLoss) and not isinstance(base, HierProxyLoss):
         return base
-    by_name = {
-        "proxy_anchor": ProxyAnchorLoss,
-        "proxy_nca": ProxyNCALoss,
-        "normalized_softmax": NormalizedSoftmaxLoss,
-        "soft_triple": SoftTripleLoss,
-        "cosface": CosFaceLoss,
-        "arcface": ArcFaceLoss,
-        "sub_center_arcface": SubCenterArcFaceLoss,
-    }
+    by_name = registry.over_proxies()
     if base not in by_name:
         raise ValueError(
             "`base` must be a loss over proxies, or one of "

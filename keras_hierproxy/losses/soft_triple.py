@@ -38,7 +38,7 @@ class SoftTripleLoss(ProxyLoss):
     >>> loss = SoftTripleLoss(proxies=layer)(labels, embeddings)
     """
 
-    multi_center = True
+    centers_per_class = 10
 
     def __init__(
         self,

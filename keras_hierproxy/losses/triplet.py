@@ -46,7 +46,7 @@ class TripletLoss(EmbeddingLoss):
 
     def __init__(self, margin=0.05, name="triplet_loss"):
         super().__init__(name)
-        self.margin = checks.real("margin", margin)
+        self.margin = checks.real("margin", margin, least=0)
 
     def call(self, labels, embeddings, weights):
         distances = _euclidean_distances(embeddings)

@@ -4,10 +4,9 @@ import inspect
 import numbers
 
 import pydantic
-from pydantic_core import PydanticCustomError
 
 from keras_hierproxy.datasets import augment
-from keras_hierproxy.recipes.table import unknown
+from keras_hierproxy.recipes.table import refusal, unknown
 
 _NOT_IN_A_FILE = ("KerasLayers",)  # takes layers
 
@@ -35,19 +34,19 @@ class Augmentation(pydantic.BaseModel):
             return values
         known = classes()
         if values["name"] not in known:
-            raise _error("name", f"{values['name']} {unknown(values['name'], known)}")
+            raise refusal("name", f"{values['name']} {unknown(values['name'], known)}")
         parameters = _parameters(known[values["name"]])
         for argument, value in values.items():
             if argument == "name":
                 continue
             if argument not in parameters:
-                raise _error(argument, unknown(argument, parameters))
+                raise refusal(argument, unknown(argument, parameters))
             if value is not None:  # else it is left out
                 _check_type(argument, value, parameters[argument].default)
         values = {name: value for name, value in values.items() if value is not None}
         for argument, parameter in parameters.items():
             if parameter.default is parameter.empty and argument not in values:
-                raise _error(argument, "is missing.")
+                raise refusal(argument, "is missing.")
         defaults = {
             argument: _as_list(parameter.default)
             for argument, parameter in parameters.items()
@@ -57,7 +56,7 @@ class Augmentation(pydantic.BaseModel):
         try:
             _build(values)
         except ValueError as error:
-            raise _error("", str(error)) from None
+            raise refusal("", str(error)) from None
         # Absent is what a file can say instead of None.
         return {name: value for name, value in values.items() if value is not None}
 
@@ -92,7 +91,7 @@ def _check_type(argument, value, default):
             and all(map(_is_number, value))
         )
     if not fits:
-        raise _error(argument, f"must be {expected}.", value)
+        raise refusal(argument, f"must be {expected}.", value)
 
 
 def _is_number(value):
@@ -101,10 +100,3 @@ def _is_number(value):
 
 def _as_list(value):
     return list(value) if isinstance(value, tuple) else value
-
-
-def _error(field, explanation, *received):
-    context = {"field": field, "explanation": explanation}
-    if received:
-        context["received"] = received[0]
-    return PydanticCustomError("augmentation", "{explanation}", context)

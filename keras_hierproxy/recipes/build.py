@@ -11,7 +11,7 @@ from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import FitToInk, HierProxies, LatentHierarchy, Proxies
 from keras_hierproxy.models import ImageEmbedder, conv4, hub
-from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
+from keras_hierproxy.recipes.losses import OVER_PROXIES
 from keras_hierproxy.recipes.table import unknown
 from keras_hierproxy.regularizers import SoftOrthogonality
 
@@ -218,10 +218,7 @@ def _proxies(recipe, train):
 
 
 def _term(recipe, term):
-    arguments = term.arguments()
-    if term.name == "sup_con":
-        arguments["geometry"] = _geometry(recipe.model.geometry)
-    result = CLASSES[term.name](**arguments)
+    result = term.build_loss(_geometry(recipe.model.geometry))
     hierarchy = recipe.proxies.hierarchy
     if hierarchy is not None and term.name in OVER_PROXIES:
         return losses.HierProxyLoss(result, hierarchy.level_weights)

@@ -4,7 +4,7 @@ import inspect
 
 from keras_hierproxy import datasets
 from keras_hierproxy.recipes import paths
-from keras_hierproxy.recipes.losses import MULTI_CENTER, OVER_PROXIES
+from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
 from keras_hierproxy.recipes.table import unknown
 
 # Options of a reader of images, for data without a name of its own.
@@ -130,7 +130,7 @@ def _loss(recipe):
         yield "proxies.latent", "goes with the loss hier, which is not there."
     if recipe.proxies.centers_per_class > 1:
         for name in over_proxies:
-            if name not in MULTI_CENTER:
+            if CLASSES[name].centers_per_class == 1:
                 yield (
                     "proxies.centers_per_class",
                     f"must be 1 for {name}. Received: "

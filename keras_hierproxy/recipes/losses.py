@@ -1,128 +1,62 @@
 """The losses that a recipe can name, with all of their arguments."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 import pydantic
 
-from keras_hierproxy import losses
-from keras_hierproxy.recipes.table import Table
+from keras_hierproxy.checks import WrongArgument
+from keras_hierproxy.losses import registry
+from keras_hierproxy.recipes.table import Table, refusal
 
 Positive = Annotated[float, pydantic.Field(gt=0)]
 NotNegative = Annotated[float, pydantic.Field(ge=0)]
 Count = Annotated[int, pydantic.Field(ge=1)]
 
 
+CLASSES = registry.losses()
+OVER_PROXIES = tuple(registry.over_proxies())
+
+
 class Loss(Table):
-    """A term of the loss."""
+    """A term of the loss. A child has the name, and every argument of its class."""
 
     weight: Positive = 1.0
 
-    def arguments(self):
-        """Those of the class in `khp.losses`."""
-        return self.model_dump(exclude={"name", "weight"}, exclude_none=True)
+    @pydantic.model_validator(mode="after")
+    def _has_an_object(self):
+        try:
+            self.build_loss()
+        except WrongArgument as error:
+            raise refusal(error.argument, error.explanation, error.received) from None
+        except ValueError as error:
+            raise refusal("", str(error)) from None
+        return self
+
+    def build_loss(self, geometry=None):
+        """The loss, for points of a geometry; its weight is for the sum that it is in.
+
+        Args:
+            geometry: of `khp.geometry`; for losses that have one.
+        """
+        loss = CLASSES[self.name]
+        arguments = self.model_dump(exclude={"name", "weight"}, exclude_none=True)
+        if registry.takes_geometry(loss):
+            arguments["geometry"] = geometry
+        return loss(**arguments)
 
 
-class ProxyAnchor(Loss):
-    name: Literal["proxy_anchor"]
-    margin: float
-    alpha: Positive
-
-
-class ProxyNCA(Loss):
-    name: Literal["proxy_nca"]
-    temperature: Positive
-
-
-class NormalizedSoftmax(Loss):
-    name: Literal["normalized_softmax"]
-    temperature: Positive
-
-
-class SoftTriple(Loss):
-    name: Literal["soft_triple"]
-    scale: Positive
-    gamma: Positive
-    margin: float
-
-
-class CosFace(Loss):
-    name: Literal["cosface"]
-    margin: float
-    scale: Positive
-
-
-class ArcFace(Loss):
-    """The margin is in degrees."""
-
-    name: Literal["arcface"]
-    margin: float
-    scale: Positive
-
-
-class SubCenterArcFace(Loss):
-    """The margin is in degrees."""
-
-    name: Literal["sub_center_arcface"]
-    margin: float
-    scale: Positive
-
-
-class MultiSimilarity(Loss):
-    name: Literal["multi_similarity"]
-    alpha: Positive
-    beta: Positive
-    base: float
-
-
-class SupCon(Loss):
-    name: Literal["sup_con"]
-    temperature: Positive
-
-
-class Triplet(Loss):
-    name: Literal["triplet"]
-    margin: NotNegative
-
-
-class HIER(Loss):
-    name: Literal["hier"]
-    margin: NotNegative
-    temperature: Positive
-    num_neighbors: Count
-    triplets_per_anchor: Count
-    max_triplets: Count | None = None
+def _table(name, loss):
+    """The child of `Loss` for a class, in which no argument but None is a default."""
+    fields = {
+        argument: (kind, None if default is None else ...)
+        for argument, (kind, default) in registry.arguments(loss).items()
+    }
+    return pydantic.create_model(
+        loss.__name__, __base__=Loss, name=(Literal[name], ...), **fields
+    )
 
 
 AnyLoss = Annotated[
-    ProxyAnchor
-    | ProxyNCA
-    | NormalizedSoftmax
-    | SoftTriple
-    | CosFace
-    | ArcFace
-    | SubCenterArcFace
-    | MultiSimilarity
-    | SupCon
-    | Triplet
-    | HIER,
+    Union[tuple(_table(name, loss) for name, loss in CLASSES.items())],  # noqa: UP007
     pydantic.Field(discriminator="name"),
 ]
-
-CLASSES = {
-    "proxy_anchor": losses.ProxyAnchorLoss,
-    "proxy_nca": losses.ProxyNCALoss,
-    "normalized_softmax": losses.NormalizedSoftmaxLoss,
-    "soft_triple": losses.SoftTripleLoss,
-    "cosface": losses.CosFaceLoss,
-    "arcface": losses.ArcFaceLoss,
-    "sub_center_arcface": losses.SubCenterArcFaceLoss,
-    "multi_similarity": losses.MultiSimilarityLoss,
-    "sup_con": losses.SupConLoss,
-    "triplet": losses.TripletLoss,
-    "hier": losses.HIERLoss,
-}
-OVER_PROXIES = tuple(
-    name for name, each in CLASSES.items() if issubclass(each, losses.ProxyLoss)
-)
-# Those that take several centers a class.
-MULTI_CENTER = ("soft_triple", "sub_center_arcface")

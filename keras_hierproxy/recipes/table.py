@@ -22,13 +22,23 @@ class Table(pydantic.BaseModel):
         if isinstance(values, dict):
             for name in values:
                 if name not in cls.model_fields:
-                    raise PydanticCustomError(
-                        "unknown_field",
-                        "{explanation}",
-                        {"field": name, "explanation": unknown(name, cls.model_fields)},
-                    )
+                    raise refusal(name, unknown(name, cls.model_fields))
             values = {n: value for n, value in values.items() if value is not None}
         return values
+
+
+def refusal(field, explanation, *received):
+    """The error to raise of a field, in words of ours.
+
+    Args:
+        field: str, its name; empty where the whole table is meant.
+        explanation: str.
+        *received: the value, where the explanation does not hold it.
+    """
+    context = {"field": field, "explanation": explanation}
+    if received:
+        context["received"] = received[0]
+    return PydanticCustomError("refusal", "{explanation}", context)
 
 
 def unknown(name, known):

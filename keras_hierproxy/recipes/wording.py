@@ -25,7 +25,7 @@ _WORDS = {
     "too_long": "must have at most {max_length} entries.",
 }
 # Errors of which what was received says nothing.
-_OF_A_TABLE = ("missing", "union_tag_not_found", "unknown_field")
+_OF_A_TABLE = ("missing", "union_tag_not_found")
 
 
 def in_words(tree, error):
@@ -41,7 +41,7 @@ def in_words(tree, error):
 def _line(tree, error):
     kind, context, location = error["type"], error.get("ctx", {}), error["loc"]
     received = error["input"]
-    if kind in ("unknown_field", "augmentation"):
+    if kind == "refusal":
         explanation = context["explanation"]
         location = (*location, context["field"]) if context["field"] else location
         received = context.get("received", _NOTHING)

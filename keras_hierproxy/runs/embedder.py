@@ -5,6 +5,7 @@ import keras
 from keras_hierproxy import losses, optimizers, recipes
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import HierProxies, LatentHierarchy
+from keras_hierproxy.losses import registry
 from keras_hierproxy.models import ImageEmbedder, conv4
 from keras_hierproxy.runs.settings import WITH_HIER
 
@@ -12,22 +13,13 @@ from keras_hierproxy.runs.settings import WITH_HIER
 LOSSES = {
     "hpl": losses.HierProxyLoss,
     "hpl-taxonomy": losses.HierProxyLoss,
-    "proxy-anchor": losses.ProxyAnchorLoss,
-    "proxy-nca": losses.ProxyNCALoss,
-    "normalized-softmax": losses.NormalizedSoftmaxLoss,
-    "soft-triple": losses.SoftTripleLoss,
-    "cosface": losses.CosFaceLoss,
-    "arcface": losses.ArcFaceLoss,
-    "sub-center-arcface": losses.SubCenterArcFaceLoss,
-    "multi-similarity": losses.MultiSimilarityLoss,
-    "sup-con": losses.SupConLoss,
-    "triplet": losses.TripletLoss,
     "hier": losses.ProxyAnchorLoss,
     "hpl-hier": losses.HierProxyLoss,
     "hyp": losses.SupConLoss,
 }
+_OTHERS = {name.replace("_", "-"): each for name, each in registry.losses().items()}
+LOSSES = {**LOSSES, **{n: each for n, each in _OTHERS.items() if n not in LOSSES}}
 _HYPERBOLIC = (*WITH_HIER, "hyp")
-_CENTERS = {"soft-triple": 10, "sub-center-arcface": 3}
 
 
 def build_embedder(settings, train):
@@ -106,6 +98,6 @@ def _proxies(settings, train):
     return HierProxies(
         train.num_classes,
         level_sizes=tuple(settings.level_sizes) if settings.level_sizes else "auto",
-        centers_per_class=_CENTERS.get(settings.loss, 1),
+        centers_per_class=getattr(LOSSES[settings.loss], "centers_per_class", 1),
         name="proxies",
     )
