@@ -16,7 +16,7 @@ UNFINISHED := $(VENV)/.unfinished
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test bench lint format zoo-table wheel wheel-check clean
+.PHONY: help demo dev test bench docs lint format zoo-table wheel wheel-check clean
 
 help:
 	@echo "make demo         fine-tune a preset on the glyph set, write runs/demo/;"
@@ -27,6 +27,7 @@ help:
 	@echo "make dev          install what development needs, and nothing else"
 	@echo "make bench        measure against PyTorch Metric Learning"
 	@echo "                  one of them: make bench BENCHMARKS=benchmarks/evaluation.py"
+	@echo "make docs         build the documentation site, into site/"
 	@echo "make lint         check style with ruff (make format mends it)"
 	@echo "make zoo-table    write the table of presets in README.md"
 	@echo "make wheel        build dist/*.whl"
@@ -47,6 +48,9 @@ bench: $(DEV)
 	@for script in $(BENCHMARKS); do \
 	  echo; echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
+docs: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,7 +70,7 @@ wheel-check: wheel
 	PYTHON=$(BIN)/python tests/check_wheel.sh dist/*.whl
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(VENV)/.unfinished stands while pip works. Where an install was cut short it is

@@ -1,4 +1,4 @@
-"""The README's code runs, and its commands exist."""
+"""The code of the README and of the pages of docs/ runs, and their commands exist."""
 
 import dataclasses
 import re
@@ -17,21 +17,32 @@ from keras_hierproxy.embeddings import EmbeddingWriter
 from tests.photos import write_photos
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+DOCS = ROOT / "docs"
+# The blocks of hand-written loops build on each other and have a test of their own.
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES.remove(DOCS / "hand_written_loops.md")
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    """All blocks of a language, a dict from where they stand to their text."""
+    return {
+        f"{page.relative_to(ROOT)}:{number}": block
+        for page in PAGES
+        for number, block in enumerate(
+            re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.S)
+        )
+    }
 
 
 def commands(program):
-    """Command lines of a program, without their comments."""
-    lines = "".join(blocks("bash")).splitlines()
-    return [
-        arguments
+    """Command lines of a program, each once, without their comments."""
+    lines = "".join(blocks("bash").values()).splitlines()
+    found = {
+        tuple(arguments)
         for name, *arguments in (shlex.split(line, comments=True) for line in lines)
         if name == program
-    ]
+    }
+    return sorted(found)
 
 
 @pytest.fixture
@@ -57,12 +68,12 @@ def little_data(monkeypatch, tmp_path):
     monkeypatch.setattr(khp.datasets, "load", {"glyphs": splits}.__getitem__)
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_block(little_data, number):
-    exports = ".export(" in blocks("python")[number]
-    if exports and keras.config.backend() != "tensorflow":
-        pytest.skip("the README exports from TensorFlow")
-    exec(blocks("python")[number], {})
+@pytest.mark.parametrize("place", blocks("python"))
+def test_python_block(little_data, place):
+    block = blocks("python")[place]
+    if ".export(" in block and keras.config.backend() != "tensorflow":
+        pytest.skip("the pages export from TensorFlow")
+    exec(block, {})
 
 
 @pytest.mark.host
@@ -85,11 +96,27 @@ def test_make_target(target):
 
 
 @pytest.mark.host
-def test_links_lead_somewhere():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Those to the reference are made with it: `make docs` follows them."""
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     missing = [
         link
         for link in links
-        if not link.startswith("https://") and not (ROOT / link).exists()
+        if not link.startswith("https://")
+        and "reference/" not in link
+        and not (page.parent / link).exists()
     ]
-    assert len(links) > 5 and not missing
+    assert not missing
+
+
+@pytest.mark.host
+def test_the_readme_leads_to_every_page():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    pages = [str(page.relative_to(ROOT)) for page in DOCS.rglob("*.md")]
+    assert [page for page in pages if f"({page})" not in readme] == ["docs/index.md"]
+
+
+@pytest.mark.host
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 250
