@@ -26,7 +26,7 @@ class Sphere:
 
     Example:
 
-    >>> sphere = Sphere()
+    >>> sphere = khp.geometry.Sphere()
     >>> points = sphere.project(np.random.normal(size=(5, 16)).astype("float32"))
     >>> tuple(sphere.pairwise_distance(points).shape)
     (5, 5)
@@ -129,7 +129,7 @@ class PoincareBall:
 
     Example:
 
-    >>> ball = PoincareBall()
+    >>> ball = khp.geometry.PoincareBall()
     >>> points = ball.project(np.random.normal(size=(5, 16)).astype("float32"))
     >>> tuple(ball.pairwise_distance(points).shape)
     (5, 5)

@@ -36,7 +36,7 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
 
     Example:
 
-    >>> regularizer = SoftOrthogonality(0.1, per_proxy=True)
+    >>> regularizer = khp.regularizers.SoftOrthogonality(0.1, per_proxy=True)
     >>> layer = khp.layers.Proxies(num_classes=100, regularizer=regularizer)
     """
 

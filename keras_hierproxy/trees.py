@@ -29,7 +29,7 @@ class Tree:
     Example:
 
     >>> # Cat (0) and dog (1) are animals (4), rose (2) and oak (3) plants (5).
-    >>> tree = Tree([4, 4, 5, 5, 6, 6, -1], num_leaves=4)
+    >>> tree = khp.trees.Tree([4, 4, 5, 5, 6, 6, -1], num_leaves=4)
     >>> tree.ancestors(0).tolist(), tree.leaves(5).tolist()
     ([4, 6], [2, 3])
     >>> tree.lowest_common_ancestor(0, 1), tree.lowest_common_ancestor(0, 2)

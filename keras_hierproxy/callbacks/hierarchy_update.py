@@ -30,7 +30,7 @@ class HierarchyUpdate(keras.callbacks.Callback):
 
     Example:
 
-    >>> model.fit(x, y, epochs=10, callbacks=[HierarchyUpdate(warmup_epochs=1)])
+    >>> model.fit(x, y, epochs=10, callbacks=[khp.callbacks.HierarchyUpdate(warmup_epochs=1)])
     """
 
     def __init__(self, warmup_epochs=2, every=2, seed=0):

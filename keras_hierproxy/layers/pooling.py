@@ -28,7 +28,7 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
     Example:
 
     >>> x = np.random.uniform(size=(2, 7, 7, 64)).astype("float32")
-    >>> tuple(GeneralizedMeanPooling2D()(x).shape)
+    >>> tuple(khp.layers.GeneralizedMeanPooling2D()(x).shape)
     (2, 64)
     """
 

@@ -21,7 +21,7 @@ class ProjectToGeometry(keras.layers.Layer):
 
     Example:
 
-    >>> layer = ProjectToGeometry()
+    >>> layer = khp.layers.ProjectToGeometry()
     >>> float(keras.ops.norm(layer(np.array([[3.0, 4.0]], "float32"))))
     1.0
     """

@@ -46,7 +46,7 @@ class ArcFaceLoss(ProxyLoss):
     >>> layer = khp.layers.Proxies(num_classes=10)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = ArcFaceLoss(proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.ArcFaceLoss(proxies=layer)(labels, embeddings)
     """
 
     def __init__(self, margin=28.6, scale=64.0, proxies=None, name="arcface_loss"):
@@ -96,7 +96,7 @@ class SubCenterArcFaceLoss(ArcFaceLoss):
     >>> layer = khp.layers.Proxies(num_classes=10, centers_per_class=3)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = SubCenterArcFaceLoss(proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.SubCenterArcFaceLoss(proxies=layer)(labels, embeddings)
     """
 
     centers_per_class = 3

@@ -226,7 +226,7 @@ class SumLoss(EmbeddingLoss):
 
     Example:
 
-    >>> loss = ProxyAnchorLoss() + 0.5 * MultiSimilarityLoss()
+    >>> loss = khp.losses.ProxyAnchorLoss() + 0.5 * khp.losses.MultiSimilarityLoss()
     >>> [term.name for term in loss.terms], loss.weights
     (['proxy_anchor_loss', 'multi_similarity_loss'], [1.0, 0.5])
     """

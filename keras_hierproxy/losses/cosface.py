@@ -31,7 +31,7 @@ class CosFaceLoss(ProxyLoss):
     >>> layer = khp.layers.Proxies(num_classes=10)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = CosFaceLoss(proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.CosFaceLoss(proxies=layer)(labels, embeddings)
     """
 
     def __init__(self, margin=0.35, scale=64.0, proxies=None, name="cosface_loss"):

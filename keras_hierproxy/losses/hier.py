@@ -66,7 +66,7 @@ class HIERLoss(BoundLoss):
     >>> vectors = np.random.normal(size=(32, 16)).astype("float32")
     >>> points = layer(layer.geometry.project(vectors))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = HIERLoss(proxies=layer)(labels, points)
+    >>> loss = khp.losses.HIERLoss(proxies=layer)(labels, points)
     """
 
     layer_class = LatentHierarchy

@@ -39,7 +39,7 @@ class MultiSimilarityLoss(EmbeddingLoss):
 
     >>> embeddings = np.random.normal(size=(32, 16)).astype("float32")
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = MultiSimilarityLoss()(labels, embeddings)
+    >>> loss = khp.losses.MultiSimilarityLoss()(labels, embeddings)
     """
 
     over_pairs = True

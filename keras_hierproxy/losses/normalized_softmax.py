@@ -29,7 +29,7 @@ class NormalizedSoftmaxLoss(ProxyLoss):
     >>> layer = khp.layers.Proxies(num_classes=10)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = NormalizedSoftmaxLoss(proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.NormalizedSoftmaxLoss(proxies=layer)(labels, embeddings)
     """
 
     def __init__(self, temperature=0.05, proxies=None, name="normalized_softmax_loss"):

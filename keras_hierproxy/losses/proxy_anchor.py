@@ -41,7 +41,7 @@ class ProxyAnchorLoss(ProxyLoss):
     >>> layer = khp.layers.Proxies(num_classes=10)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = ProxyAnchorLoss(proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.ProxyAnchorLoss(proxies=layer)(labels, embeddings)
     """
 
     def __init__(self, margin=0.1, alpha=32.0, proxies=None, name="proxy_anchor_loss"):

@@ -35,7 +35,7 @@ class SoftTripleLoss(ProxyLoss):
     >>> layer = khp.layers.Proxies(num_classes=10, centers_per_class=3)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = SoftTripleLoss(proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.SoftTripleLoss(proxies=layer)(labels, embeddings)
     """
 
     centers_per_class = 10

@@ -42,7 +42,7 @@ class SupConLoss(EmbeddingLoss):
 
     >>> embeddings = np.random.normal(size=(32, 16)).astype("float32")
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = SupConLoss()(labels, embeddings)
+    >>> loss = khp.losses.SupConLoss()(labels, embeddings)
     """
 
     over_pairs = True

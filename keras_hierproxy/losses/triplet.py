@@ -39,7 +39,7 @@ class TripletLoss(EmbeddingLoss):
 
     >>> embeddings = np.random.normal(size=(32, 16)).astype("float32")
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = TripletLoss()(labels, embeddings)
+    >>> loss = khp.losses.TripletLoss()(labels, embeddings)
     """
 
     over_pairs = True

@@ -51,7 +51,7 @@ def lca_triplet_loss(distances, triplets, noise, margin, temperature, weights=No
     >>> distances = np.random.rand(8, 5).astype("float32")
     >>> triplets = np.array([[0, 1, 2], [3, 4, 5]])
     >>> noise = np.random.gumbel(size=(2, 2, 5)).astype("float32")
-    >>> loss = lca_triplet_loss(distances, triplets, noise, 0.1, 0.1)
+    >>> loss = khp.ops.lca_triplet_loss(distances, triplets, noise, 0.1, 0.1)
     """
     distances = ops.convert_to_tensor(distances)
     triplets = ops.cast(triplets, "int32")

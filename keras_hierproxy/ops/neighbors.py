@@ -22,7 +22,7 @@ def mutual_neighbors(similarity, k):
     Example:
 
     >>> similarity = np.array([[3.0, 2.0, 1.0], [2.0, 3.0, 0.0], [1.0, 0.0, 3.0]])
-    >>> keras.ops.convert_to_numpy(mutual_neighbors(similarity, k=2))
+    >>> keras.ops.convert_to_numpy(khp.ops.mutual_neighbors(similarity, k=2))
     array([[False,  True, False],
            [ True, False, False],
            [False, False, False]])

@@ -97,9 +97,9 @@ def evaluate(
     Example:
 
     >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.2, 0.9]])
-    >>> evaluate(embeddings, np.array([0, 0, 1, 1]), k=1, metrics=["recall"])
+    >>> khp.retrieval.evaluate(embeddings, np.array([0, 0, 1, 1]), k=1, metrics=["recall"])
     {'recall@1': 1.0, 'num_queries': 4, 'num_excluded': 0}
-    >>> evaluate(
+    >>> khp.retrieval.evaluate(
     ...     embeddings[:1], [0], embeddings, [0, 0, -1, -1], k=1, metrics=["recall"],
     ...     query_ids=["a.jpg"], gallery_ids=["a.jpg", "b.jpg", "c.jpg", "d.jpg"],
     ... )

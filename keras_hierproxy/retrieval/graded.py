@@ -6,9 +6,9 @@ shares nothing with any item has no score: its value is NaN.
 
 Example:
 
->>> indices, _ = knn(embeddings, k=len(embeddings) - 1)
+>>> indices, _ = khp.retrieval.knn(embeddings, k=len(embeddings) - 1)
 >>> matched = (labels[indices] == labels[:, None]).sum(axis=-1)
->>> np.nanmean(ndcg(matched))
+>>> np.nanmean(khp.retrieval.ndcg(matched))
 """
 
 import functools

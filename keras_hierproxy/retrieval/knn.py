@@ -58,7 +58,7 @@ def knn(
     Example:
 
     >>> points = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
-    >>> indices, similarities = knn(points, k=1)
+    >>> indices, similarities = khp.retrieval.knn(points, k=1)
     >>> indices.ravel()
     array([1, 0, 1])
     >>> similarities.ravel()

@@ -7,9 +7,9 @@ no score: its value is NaN, and a mean is taken over the others.
 
 Example:
 
->>> indices, _ = knn(embeddings, k=8)
+>>> indices, _ = khp.retrieval.knn(embeddings, k=8)
 >>> relevance = labels[indices] == labels[:, None]
->>> recall = recall_at_k(relevance, count_positives(labels), k=8)
+>>> recall = khp.retrieval.recall_at_k(relevance, khp.retrieval.count_positives(labels), k=8)
 >>> np.nanmean(recall)
 """
 
@@ -34,7 +34,7 @@ def count_positives(query_labels, gallery_labels=None, exclusions=None):
 
     Example:
 
-    >>> count_positives(np.array([7, 7, 7, 2, -1]))
+    >>> khp.retrieval.count_positives(np.array([7, 7, 7, 2, -1]))
     array([2, 2, 2, 0, 0])
     """
     own = integer_ids(query_labels, "query_labels")

@@ -147,7 +147,7 @@ def score_queries(
     Example:
 
     >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.2, 0.9]])
-    >>> scores = score_queries(embeddings, np.array([0, 0, 1, 2]), k=1)
+    >>> scores = khp.retrieval.score_queries(embeddings, np.array([0, 0, 1, 2]), k=1)
     >>> scores.values["recall@1"]
     array([ 1.,  1., nan, nan])
     >>> scores.means()["num_excluded"]

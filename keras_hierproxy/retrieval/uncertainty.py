@@ -34,7 +34,7 @@ def bootstrap_intervals(values, confidence=0.95, resamples=1000, seed=0):
     Example:
 
     >>> values = np.array([[1.0], [0.0], [1.0], [1.0]])
-    >>> bootstrap_intervals(values).tolist()
+    >>> khp.retrieval.bootstrap_intervals(values).tolist()
     [[0.25, 1.0]]
     """
     confidence = checks.real("confidence", confidence, above=0, below=1)
@@ -90,7 +90,7 @@ def paired_test(first, second, resamples=9999, seed=0):
     Example:
 
     >>> better, worse = np.ones((20, 1)), np.zeros((20, 1))
-    >>> paired_test(better, worse).tolist()
+    >>> khp.retrieval.paired_test(better, worse).tolist()
     [0.0001]
     """
     resamples = checks.integer("resamples", resamples, least=1)

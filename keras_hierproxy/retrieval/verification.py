@@ -92,7 +92,7 @@ def verification(
     Example:
 
     >>> points = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.2, 0.9]])
-    >>> results = verification(points, [0, 0, 1, 1], fmr=0.25)
+    >>> results = khp.retrieval.verification(points, [0, 0, 1, 1], fmr=0.25)
     >>> results["roc_auc"], results["fnmr@fmr=0.25"], results["num_impostor"]
     (1.0, 0.0, 4)
     """
