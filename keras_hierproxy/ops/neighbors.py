@@ -56,6 +56,15 @@ def sample_triplets(mutual, present, triplets_per_anchor, seed, max_triplets=Non
         `(triplets, qualified)`: int32 `(T, 3)` and bool `(T,)`. T is
         `n * triplets_per_anchor` or `max_triplets`, if that is less, whatever
         qualifies; triplets of anchors that do not come last.
+
+    Example:
+
+    >>> mutual = khp.ops.mutual_neighbors(np.random.rand(8, 8).astype("float32"), k=6)
+    >>> seed = keras.random.SeedGenerator(0)
+    >>> present = keras.ops.ones(8, "bool")
+    >>> triplets, qualified = khp.ops.sample_triplets(mutual, present, 5, seed)
+    >>> tuple(triplets.shape), tuple(qualified.shape)
+    ((40, 3), (40,))
     """
     n = ops.shape(mutual)[0]
     rows = ops.arange(n, dtype="int32")

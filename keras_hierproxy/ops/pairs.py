@@ -4,7 +4,21 @@ from keras import ops
 
 
 def same_label(labels):
-    """Bool `(b, b)`: whether two samples share a label (each with itself too)."""
+    """Bool `(b, b)`: whether two samples share a label (each with itself too).
+
+    Args:
+        labels: int tensor `(b,)`.
+
+    Returns:
+        Bool tensor `(b, b)`, True on the diagonal.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(khp.ops.same_label(np.array([4, 7, 4])))
+    array([[ True, False,  True],
+           [False,  True, False],
+           [ True, False,  True]])
+    """
     return labels[:, None] == labels[None, :]
 
 
@@ -19,6 +33,12 @@ def other_counts(weights):
 
     Returns:
         Float tensor `(b, b)`, row i for anchor i.
+
+    Example:
+
+    >>> counts = khp.ops.other_counts(keras.ops.convert_to_tensor([1.0, 2.0, 0.0]))
+    >>> keras.ops.convert_to_numpy(counts).tolist()
+    [[0.0, 2.0, 0.0], [1.0, 1.0, 0.0], [1.0, 2.0, 0.0]]
     """
     itself = ops.eye(ops.shape(weights)[0], dtype=weights.dtype)
     return ops.maximum(weights[None, :] - itself, 0.0)

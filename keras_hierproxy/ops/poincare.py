@@ -33,7 +33,22 @@ def norm(x):
 
 
 def clip_to_radius(x, radius):
-    """Shortens vectors to `radius` at most, `x min(1, r / (|x| + 1e-5))`."""
+    """Shortens vectors to `radius` at most, `x min(1, r / (|x| + 1e-5))`.
+
+    Args:
+        x: float tensor `(..., d)`.
+        radius: float, r > 0.
+
+    Returns:
+        Tensor of the same shape; norms are at most r.
+
+    Example:
+
+    >>> x = np.array([[3.0, 4.0], [0.3, 0.4]], "float32")
+    >>> keras.ops.convert_to_numpy(khp.ops.clip_to_radius(x, 1.0)).round(2)
+    array([[0.6, 0.8],
+           [0.3, 0.4]], dtype=float32)
+    """
     return ops.multiply(x, ops.minimum(1.0, radius / (norm(x) + 1e-5)))
 
 
@@ -46,6 +61,12 @@ def exponential_map(x, curvature):
 
     Returns:
         Tensor of the same shape; norms are at most `(1 - 1e-3) / sqrt(c)`.
+
+    Example:
+
+    >>> point = khp.ops.exponential_map(np.array([[0.0, 2.0]], "float32"), 0.25)
+    >>> keras.ops.convert_to_numpy(point).round(4)  # tanh(1) / 0.5
+    array([[0.    , 1.5232]], dtype=float32)
     """
     root = math.sqrt(curvature)
     length = root * norm(x)
@@ -64,6 +85,19 @@ def riemannian_gradient(points, curvature):
 
     That is the inverse of the ball's metric: it turns a gradient by coordinates
     into the direction of steepest descent in the ball.
+
+    Args:
+        points: float tensor `(..., d)` inside the ball.
+        curvature: float, c > 0.
+
+    Returns:
+        Tensor of the same shape and values.
+
+    Example:
+
+    >>> points = khp.ops.riemannian_gradient(np.array([[0.5, 0.0]]), curvature=1.0)
+    >>> keras.ops.convert_to_numpy(points).tolist()
+    [[0.5, 0.0]]
     """
     points = ops.convert_to_tensor(points)
     fixed = ops.stop_gradient(points)
@@ -87,6 +121,14 @@ def poincare_distance(x, y, curvature):
 
     Returns:
         Tensor `(n, m)`.
+
+    Example:
+
+    >>> points = np.array([[0.0, 0.0], [0.5, 0.0]], "float32")
+    >>> distances = khp.ops.poincare_distance(points, None, curvature=1.0)
+    >>> keras.ops.convert_to_numpy(distances).round(4)  # log 3
+    array([[0.    , 1.0986],
+           [1.0986, 0.    ]], dtype=float32)
     """
     within = y is None
     x = ops.convert_to_tensor(x)

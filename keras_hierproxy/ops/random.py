@@ -14,6 +14,12 @@ class LocalSeeds(keras.random.SeedGenerator):
 
     Args:
         seed: int tensor `(2,)`, as `keras.random.SeedGenerator.next` returns it.
+
+    Example:
+
+    >>> seeds = khp.ops.LocalSeeds(keras.random.SeedGenerator(0).next())
+    >>> noise = keras.random.normal((2, 3), seed=seeds)
+    >>> more = keras.random.normal((2, 3), seed=seeds)  # Others.
     """
 
     def __init__(self, seed):

@@ -34,6 +34,14 @@ def between_replicas():
 
     There Keras calls a loss once, to build it, with a batch that it has averaged
     over the replicas: class ids and all have become floats.
+
+    Returns:
+        bool; always False on JAX and PyTorch, and without `tf.distribute`.
+
+    Example:
+
+    >>> khp.ops.between_replicas()
+    False
     """
     distribute = _distribute()
     return distribute is not None and (
@@ -42,19 +50,50 @@ def between_replicas():
 
 
 def num_replicas():
-    """How many replicas share the batch, 1 without a strategy."""
+    """How many replicas share the batch, 1 without a strategy.
+
+    Returns:
+        int.
+
+    Example:
+
+    >>> khp.ops.num_replicas()
+    1
+    """
     context = _replica_context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
 def num_data_shards():
-    """Into how many equal parts `keras.distribution` cuts a batch."""
+    """Into how many equal parts `keras.distribution` cuts a batch.
+
+    Returns:
+        int, 1 without a distribution.
+
+    Example:
+
+    >>> khp.ops.num_data_shards()
+    1
+    """
     distribution = keras.distribution.distribution()
     return 1 if distribution is None else distribution.num_model_replicas
 
 
 def gather_replicas(*tensors):
-    """The tensors of all replicas, joined along the first axis, with gradients."""
+    """The tensors of all replicas, joined along the first axis, with gradients.
+
+    Args:
+        *tensors: tensors `(b, ...)`, of this replica.
+
+    Returns:
+        Tuple of tensors `(replicas * b, ...)`; as they are without a strategy.
+
+    Example:
+
+    >>> (labels,) = khp.ops.gather_replicas(np.array([3, 1, 2]))
+    >>> labels
+    array([3, 1, 2])
+    """
     context = _replica_context()
     if context is None:
         return tensors

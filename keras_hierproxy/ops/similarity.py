@@ -27,6 +27,13 @@ def l2_normalize(x):
 
     Returns:
         Tensor of the same shape and dtype; rows have norm 1, or 0.
+
+    Example:
+
+    >>> rows = khp.ops.l2_normalize(np.array([[3.0, 4.0], [0.0, 0.0]], "float32"))
+    >>> keras.ops.convert_to_numpy(rows).round(2)
+    array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
     """
     return ops.multiply(x, inverse_norm(x))
 
@@ -46,6 +53,13 @@ def cosine_similarity(x, proxies, scale=1.0):
 
     Returns:
         Tensor `(b, c)`, or `(b, c, k)`.
+
+    Example:
+
+    >>> x, proxies = np.array([[2.0, 0.0]]), np.array([[5.0, 0.0], [0.0, 1.0]])
+    >>> similarity = khp.ops.cosine_similarity(x, proxies)
+    >>> keras.ops.convert_to_numpy(similarity).round(4).tolist()
+    [[1.0, 0.0]]
     """
     flat = ops.reshape(proxies, (-1, ops.shape(proxies)[-1]))
     product = ops.matmul(scale * l2_normalize(x), ops.transpose(flat))
@@ -62,6 +76,13 @@ def center_similarity(x, centers):
 
     Returns:
         Tensor `(b, c, k)`, `(b, c, 1)` with one center a class.
+
+    Example:
+
+    >>> x = np.random.normal(size=(4, 8)).astype("float32")
+    >>> centers = np.random.normal(size=(10, 3, 8)).astype("float32")
+    >>> tuple(khp.ops.center_similarity(x, centers).shape)
+    (4, 10, 3)
     """
     if len(centers.shape) == 2:
         centers = ops.expand_dims(centers, 1)
