@@ -1,4 +1,6 @@
-"""The files that the examples in docstrings read."""
+"""The data that examples in pages and docstrings read: as theirs, and small."""
+
+import dataclasses
 
 import numpy as np
 
@@ -15,7 +17,9 @@ def write_example_files(root):
     """
     names = [f"{group}/{i}" for group in ("fruit", "drinks") for i in range(6)]
     write_photos(root / "photos", names, images_per_class=2)
-    lines = [f"photos/{name}/{i}.png,{name},{name[:5]}" for name in names for i in (0, 1)]
+    lines = [
+        f"photos/{name}/{i}.png,{name},{name[:5]}" for name in names for i in (0, 1)
+    ]
     (root / "items.csv").write_text("\n".join(["path,product,group", *lines, ""]))
     photos = khp.datasets.from_directory(root / "photos", 8, split=None)
     identity = {"model": {}, "data": {"name": "photos"}}
@@ -35,3 +39,14 @@ def write_example_files(root):
     ):
         write(root / "data")
     return root
+
+
+def little_glyphs():
+    """Two images each of some of the glyphs, as `khp.datasets.load("glyphs")`."""
+    splits = khp.datasets.load("glyphs")
+    little = {}
+    for name in ("train", "validation", "test"):
+        data = getattr(splits, name).select_classes(range(110))
+        _, first = np.unique(data.labels[:, 0], return_index=True)
+        little[name] = data.subset(np.sort([*first, *(first + 1)]))
+    return dataclasses.replace(splits, **little)

@@ -1,6 +1,5 @@
 """The code of the README and of the pages of docs/ runs, and their commands exist."""
 
-import dataclasses
 import re
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ from typer.main import get_command
 import hierproxy
 import keras_hierproxy as khp
 from keras_hierproxy.embeddings import EmbeddingWriter
+from tests.example_files import little_glyphs
 from tests.photos import write_photos
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,13 +58,7 @@ def little_data(monkeypatch, tmp_path):
     with EmbeddingWriter("gallery", photos, geometry, 24, identity=identity) as writer:
         writer.append(np.eye(24, dtype="float32"), range(24), {})
         writer.finish()
-    splits = khp.datasets.load("glyphs")
-    little = {}
-    for name in ("train", "validation", "test"):
-        data = getattr(splits, name).select_classes(range(110))
-        _, first = np.unique(data.labels[:, 0], return_index=True)
-        little[name] = data.subset(np.sort([*first, *(first + 1)]))
-    splits = dataclasses.replace(splits, **little)
+    splits = little_glyphs()
     monkeypatch.setattr(khp.datasets, "load", {"glyphs": splits}.__getitem__)
 
 
