@@ -17,10 +17,8 @@ def write_example_files(root):
     """
     names = [f"{group}/{i}" for group in ("fruit", "drinks") for i in range(6)]
     write_photos(root / "photos", names, images_per_class=2)
-    lines = [
-        f"photos/{name}/{i}.png,{name},{name[:5]}" for name in names for i in (0, 1)
-    ]
-    (root / "items.csv").write_text("\n".join(["path,product,group", *lines, ""]))
+    lines = [f"photos/{name}/{i}.png,{name}" for name in names for i in (0, 1)]
+    (root / "items.csv").write_text("\n".join(["path,product", *lines, ""]))
     photos = khp.datasets.from_directory(root / "photos", 8, split=None)
     identity = {"model": {}, "data": {"name": "photos"}}
     writer = khp.embeddings.EmbeddingWriter(

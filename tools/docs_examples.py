@@ -1,8 +1,8 @@
 """Docstrings as mkdocstrings reads them.
 
-Keras writes `Example:` and leaves what follows at the margin, and several arguments that
-are alike as `a, b: text`. The parser of Google's style wants the one indented and the
-others apart. Used by mkdocs.yml alone.
+Keras writes `Example:` and leaves what follows at the margin, and several arguments
+that are alike as `a, b: text`. The parser of Google's style wants the one indented and
+the others apart. Used by mkdocs.yml alone.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Draws the pictures of the concepts' pages, in light and in dark, as SVG files.
 
-`python tools/docs_pictures.py` writes docs/pictures/*-light.svg and *-dark.svg, the same
-bytes each time.
+`python tools/docs_pictures.py` writes docs/pictures/*-light.svg and *-dark.svg, the
+same bytes each time.
 """
 
 import pathlib

@@ -30,7 +30,15 @@ class HierarchyUpdate(keras.callbacks.Callback):
 
     Example:
 
-    >>> model.fit(x, y, epochs=10, callbacks=[khp.callbacks.HierarchyUpdate(warmup_epochs=1)])
+    >>> inputs = keras.Input((20,))
+    >>> proxies = khp.layers.HierProxies(num_classes=12, level_sizes=(3,))
+    >>> model = khp.models.EmbeddingModel(inputs, proxies(inputs))
+    >>> model.compile("adamw", loss=khp.losses.HierProxyLoss())
+    >>> x, y = np.random.normal(size=(48, 20)), np.arange(48) % 12
+    >>> update = khp.callbacks.HierarchyUpdate(warmup_epochs=1)
+    >>> history = model.fit(x, y, epochs=2, callbacks=[update], verbose=0)
+    >>> proxies.tree()
+    <Tree of 12 leaves under 4 inner nodes, depth 2>
     """
 
     def __init__(self, warmup_epochs=2, every=2, seed=0):

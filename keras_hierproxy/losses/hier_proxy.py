@@ -42,7 +42,8 @@ class HierProxyLoss(ProxyLoss):
     >>> layer = khp.layers.HierProxies(num_classes=10, taxonomy=[[0]] * 5 + [[1]] * 5)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = khp.losses.HierProxyLoss(base=khp.losses.CosFaceLoss(), proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.HierProxyLoss(base="cosface", proxies=layer)
+    >>> value = loss(labels, embeddings)
     """
 
     layer_class = HierProxies

@@ -31,7 +31,8 @@ class ProxyNCALoss(ProxyLoss):
     >>> layer = khp.layers.Proxies(num_classes=10)
     >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
     >>> labels = np.random.randint(0, 10, size=32)
-    >>> loss = khp.losses.ProxyNCALoss(temperature=1 / 9, proxies=layer)(labels, embeddings)
+    >>> loss = khp.losses.ProxyNCALoss(temperature=1 / 9, proxies=layer)
+    >>> value = loss(labels, embeddings)
     """
 
     def __init__(self, temperature=1.0, proxies=None, name="proxy_nca_loss"):

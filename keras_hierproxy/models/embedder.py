@@ -90,9 +90,9 @@ class Embedder:
                 their sum (then `loss_weights` weighs its terms); for a model of
                 several outputs a dict or list of these. What the loss does not
                 read of the model's proxies stands still.
-            loss_weights, metrics, weighted_metrics, run_eagerly,
-                steps_per_execution, jit_compile, auto_scale_loss: as in
-                `keras.Model.compile`.
+            loss_weights, metrics, weighted_metrics: as in `keras.Model.compile`.
+            run_eagerly, steps_per_execution, jit_compile: as there.
+            auto_scale_loss: as there.
 
         Raises:
             ValueError: if a loss finds no layer in the model to read, or several, or

@@ -97,7 +97,7 @@ def evaluate(
     Example:
 
     >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.2, 0.9]])
-    >>> khp.retrieval.evaluate(embeddings, np.array([0, 0, 1, 1]), k=1, metrics=["recall"])
+    >>> khp.retrieval.evaluate(embeddings, [0, 0, 1, 1], k=1, metrics=["recall"])
     {'recall@1': 1.0, 'num_queries': 4, 'num_excluded': 0}
     >>> khp.retrieval.evaluate(
     ...     embeddings[:1], [0], embeddings, [0, 0, -1, -1], k=1, metrics=["recall"],

@@ -7,10 +7,13 @@ no score: its value is NaN, and a mean is taken over the others.
 
 Example:
 
+>>> embeddings = np.random.normal(size=(40, 16))
+>>> labels = np.arange(40) // 4
 >>> indices, _ = khp.retrieval.knn(embeddings, k=8)
 >>> relevance = labels[indices] == labels[:, None]
->>> recall = khp.retrieval.recall_at_k(relevance, khp.retrieval.count_positives(labels), k=8)
->>> np.nanmean(recall)
+>>> num_positives = khp.retrieval.count_positives(labels)
+>>> recall = khp.retrieval.recall_at_k(relevance, num_positives, k=8)
+>>> mean = np.nanmean(recall)
 """
 
 import numpy as np
