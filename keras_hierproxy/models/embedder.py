@@ -37,8 +37,8 @@ from keras_hierproxy.models.saving import (
     saving_whole,
 )
 from keras_hierproxy.ops import num_data_shards
-from keras_hierproxy.optimizers import (
-    default_optimizer,
+from keras_hierproxy.optimizers import default_optimizer
+from keras_hierproxy.optimizers.saved_state import (
     for_any_backend,
     renumber,
     save_once_load_padded,
