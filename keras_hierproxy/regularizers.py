@@ -42,7 +42,7 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
 
     def __init__(self, strength, per_proxy=False):
         self.strength = checks.real("strength", strength, least=0)
-        self.per_proxy = per_proxy
+        self.per_proxy = checks.flag("per_proxy", per_proxy)
 
     def __call__(self, proxies):
         value = self.excess(proxies) if self.per_proxy else _penalty(proxies)[0]

@@ -1,5 +1,6 @@
 """Evaluations on disk, and the comparison of two."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -89,6 +90,25 @@ def test_only_the_queries_are_in_the_table(tmp_path):
     assert second.startswith("1,photos/1.jpg,0,0,")
     assert len(rest) == 59
     assert evaluation.results["num_queries"] == 60
+
+
+@pytest.mark.parametrize(
+    ("folder", "root", "expected"),
+    [
+        ("/data/photos", "/data/photos", "7/7.jpg"),
+        ("/data/photos", "/data", "photos/7/7.jpg"),
+        ("/data/photos", None, "7/7.jpg"),
+        ("/data/photos", "/data/other", "../photos/7/7.jpg"),
+        ("photos", "/data", "photos/7/7.jpg"),
+        ("https://shop.example", None, "https://shop.example/7/7.jpg"),
+    ],
+)
+def test_the_table_names_no_folder_of_the_machine(tmp_path, folder, root, expected):
+    data = make_data(paths=[f"{folder}/{i}/{i}.jpg" for i in range(120)])
+    evaluation = dataclasses.replace(score(data, np.eye(120)), root=root)
+    evaluation.write(tmp_path / "run", {})
+    line = (tmp_path / "run/queries.csv").read_text().splitlines()[8]
+    assert line.split(",")[:2] == ["7", expected]
 
 
 def test_other_queries_are_refused(tmp_path):

@@ -56,7 +56,7 @@ class PoincareBall:
         if clip_radius is not None:
             clip_radius = checks.real("clip_radius", clip_radius, above=0)
         self.clip_radius = clip_radius
-        self.riemannian = bool(riemannian)
+        self.riemannian = checks.flag("riemannian", riemannian)
 
     def project(self, x):
         """Vectors `(..., d)` to points of the ball, of norm `0.999 / sqrt(c)` at most.

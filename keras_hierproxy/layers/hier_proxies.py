@@ -123,11 +123,13 @@ class HierProxies(Proxies):
 
     def level_proxies(self, level):
         """The proxies `(level_sizes[level - 1], d)` of a coarse level, 1 upwards."""
+        level = self._check_level(level)
         rows = self.level_sizes[level - 1]
         return _without_padding(self.coarse_proxies[level - 1], rows)
 
     def labels_at(self, level, labels):
         """Class ids to ids of their ancestors at a coarse level, int32 `(b,)`."""
+        level = self._check_level(level)
         return ops.take(self.taxonomy[:, level - 1], labels, axis=0)
 
     def parents(self, level):
@@ -140,6 +142,7 @@ class HierProxies(Proxies):
             int32 NumPy array, `(C,)` for level 1 and `(level_sizes[level - 2],)`
             above.
         """
+        level = self._check_level(level)
         taxonomy = ops.convert_to_numpy(self.taxonomy)
         if level == 1:
             return taxonomy[:, 0]
@@ -205,8 +208,9 @@ class HierProxies(Proxies):
             seed: int, of k-means.
 
         Raises:
-            ValueError: if the taxonomy was given.
+            ValueError: if the taxonomy was given, or `seed` is no integer of 0 or more.
         """
+        seed = checks.integer("seed", seed, least=0, most=2**32 - 1)
         if not self.learned:
             raise ValueError(
                 f"Layer {self.name!r} was given its taxonomy; there is nothing to "
@@ -227,6 +231,9 @@ class HierProxies(Proxies):
             columns.append(ancestors)
         self.taxonomy.assign(np.stack(columns, axis=1))
         self.ready.assign(1.0)
+
+    def _check_level(self, level):
+        return checks.integer("level", level, least=1, most=len(self.level_sizes))
 
     def _adopt_given_taxonomy(self):
         self.taxonomy.assign(self._given_taxonomy)

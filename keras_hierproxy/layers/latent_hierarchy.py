@@ -55,8 +55,8 @@ class LatentHierarchy(keras.layers.Layer):
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
         self.num_proxies = checks.integer("num_proxies", num_proxies, least=1)
-        self.geometry = check_geometry(geometry or PoincareBall())
-        self.seed = seed
+        self.geometry = check_geometry(PoincareBall() if geometry is None else geometry)
+        self.seed = None if seed is None else checks.integer("seed", seed, least=0)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._evaluating = False
 

@@ -38,6 +38,9 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
         super().__init__(name=name, **kwargs)
         self.exponent = checks.real("exponent", exponent, above=0)
         self.epsilon = checks.real("epsilon", epsilon, above=0)
+        if data_format is not None:
+            formats = ("channels_last", "channels_first")
+            data_format = checks.one_of("data_format", data_format, formats)
         self.data_format = data_format or keras.config.image_data_format()
 
     def build(self, input_shape):

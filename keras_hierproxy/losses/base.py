@@ -85,8 +85,15 @@ class EmbeddingLoss(keras.losses.Loss):
         result.__dict__.update(self.__dict__)
         return result
 
+    # Or NumPy's numbers and arrays would multiply it entry by entry.
+    __array_ufunc__ = None
+
     def __add__(self, other):
         return SumLoss([self, other])
+
+    def __radd__(self, other):
+        # Python's `sum` begins with 0.
+        return self if isinstance(other, int) and other == 0 else SumLoss([other, self])
 
     def __mul__(self, weight):
         return SumLoss([self], [weight])
@@ -103,6 +110,11 @@ class BoundLoss(EmbeddingLoss):
 
     def __init__(self, proxies=None, name=None):
         super().__init__(name)
+        if not isinstance(proxies, str | keras.layers.Layer | None):
+            raise ValueError(
+                f"`proxies` must be a layer of the model, its name, or None. Received: "
+                f"{proxies!r}."
+            )
         self.proxies = proxies
         # Whether `compile` chose the layer, and may choose another.
         self.bound_by_compile = False

@@ -35,6 +35,12 @@ def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
     Returns:
         `PreparedBatches`, a generator, or a pipeline.
     """
+    leaves = keras.tree.flatten(x)
+    if not leaves or any(x is None or getattr(x, "shape", 0) == () for x in leaves):
+        raise ValueError(
+            "Inputs must be arrays of shape (n, ...), or a dataset that yields batches "
+            f"of them. Received: {x!r}."
+        )
     if is_array_like(x):
         check_weights(sample_weight)
         arrays = (x, prepare.check(y), sample_weight)
@@ -192,6 +198,28 @@ def is_array_like(x):
 def unchecked(labels):
     """The check where any labels will do."""
     return labels
+
+
+def check_targets(targets, loss, dimension):
+    """Refuses class ids where a loss of Keras compares embeddings with targets.
+
+    Each of them would be spread over all entries of an embedding, or be taken for the
+    place of the largest: the loss falls, and means nothing.
+
+    Args:
+        targets: array of targets, or None.
+        loss: a loss of Keras, or its name.
+        dimension: int, of the embeddings.
+    """
+    shape = np.shape(targets)
+    if dimension != 1 and (len(shape) == 1 or shape[1:] == (1,)):
+        raise ValueError(
+            f"The loss {getattr(loss, 'name', loss)!r} of Keras compares embeddings "
+            f"with targets of their shape, (n, {dimension}). Received targets of shape "
+            f"{shape}. To learn from class ids pass a loss of this package, such as "
+            "`compile(loss=khp.losses.ProxyAnchorLoss())`."
+        )
+    return targets
 
 
 def check_labels(labels, num_classes):

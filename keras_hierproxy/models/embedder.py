@@ -23,6 +23,7 @@ from keras_hierproxy.models.batches import (
     as_batches,
     check_batch_size,
     check_labels,
+    check_targets,
     is_array_like,
     tell_of_small_values,
     unchecked,
@@ -98,6 +99,10 @@ class Embedder:
             ValueError: if a loss finds no layer in the model to read, or several, or
                 if it measures in another space than the model's.
         """
+        for weight in keras.tree.flatten(loss_weights):
+            if weight is not None:
+                checks.real("loss_weights", weight, least=0)
+        checks.integer("steps_per_execution", steps_per_execution, least=1)
         if isinstance(loss, (list, tuple)) and len(self.outputs) == 1:
             loss, loss_weights = SumLoss(list(loss), loss_weights), None
         loss = bind(loss, self)
@@ -228,11 +233,14 @@ class Embedder:
         """
         if not self.compiled:
             raise ValueError(f"Call `compile(loss=...)` of {self.name!r} before `fit`.")
+        if validation_split is not None:
+            checks.real("validation_split", validation_split, least=0, below=1)
         if validation_split and validation_data is None:
             x, y, sample_weight, validation_data = _split_off_validation(
                 (x, y, sample_weight), validation_split
             )
         checks.integer("epochs", epochs, least=1)
+        _check_steps(kwargs)
         check_class_weight(class_weight, self._num_classes())
         prepare = self._preparation()
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, prepare)
@@ -244,7 +252,8 @@ class Embedder:
             )
         if validation_data is not None:
             arrays = keras.utils.unpack_x_y_sample_weight(validation_data)
-            validation_data = as_batches(*arrays, batch_size, False, prepare)
+            size = kwargs.pop("validation_batch_size", None) or batch_size
+            validation_data = as_batches(*arrays, size, False, prepare)
         callbacks = prepare_callbacks(self, callbacks, validation_data is not None)
         if isinstance(batches, PreparedBatches):
             callbacks = [SetEpoch(batches), *callbacks]
@@ -283,6 +292,7 @@ class Embedder:
         if kwargs.get("_use_cached_eval_dataset", False):
             # Keras's own call from `fit`, with batches that are ready.
             return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
+        _check_steps(kwargs)
         with keeping_weights(self), self._preparation() as prepare:
             x = as_batches(x, y, sample_weight, batch_size, False, prepare)
             return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
@@ -291,6 +301,7 @@ class Embedder:
         """The model's output, as `keras.Model.predict`; arguments are the same."""
         rows = len(keras.tree.flatten(x)[0]) if is_array_like(x) else None
         batch_size = check_batch_size(batch_size)
+        _check_steps(kwargs)
         # So that what `keras.distribution` needs as filling comes last.
         batch_size += -batch_size % num_data_shards()
         with keeping_weights(self), self._preparation(labelled=False) as prepare:
@@ -473,9 +484,13 @@ class Embedder:
         """Raises for a batch of inputs that the model does not take."""
 
     def _label_check(self):
-        if not isinstance(getattr(self, "loss", None), EmbeddingLoss):
-            return unchecked
-        return functools.partial(check_labels, num_classes=self._num_classes())
+        loss = getattr(self, "loss", None)
+        if isinstance(loss, EmbeddingLoss):
+            return functools.partial(check_labels, num_classes=self._num_classes())
+        if _is_of_keras(loss) and len(self.outputs) == 1:
+            dimension = self.outputs[0].shape[-1]
+            return functools.partial(check_targets, loss=loss, dimension=dimension)
+        return unchecked
 
     def _num_classes(self):
         """How many classes the loss has proxies for, or None."""
@@ -505,10 +520,28 @@ def _may_read_any(loss):
     """Whether a loss of the user's own is there, which may read any layer."""
     return any(
         each is not None
-        and not isinstance(each, (str, EmbeddingLoss))
-        and not getattr(each, "__module__", "").startswith("keras.")
+        and not isinstance(each, EmbeddingLoss)
+        and not _is_of_keras(each)
         for each in keras.tree.flatten(loss)
     )
+
+
+def _is_of_keras(loss):
+    """Whether a loss is one of Keras's own, or its name."""
+    return isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras.")
+
+
+def _check_steps(options):
+    """Checks what says how many epochs or steps, of the rest that Keras is passed.
+
+    Keras takes 0 steps, or NaN, and trains on nothing, or on everything.
+    """
+    steps = ("steps", "steps_per_epoch", "validation_steps", "validation_batch_size")
+    for name in ("initial_epoch", *steps):
+        if options.get(name) is not None:
+            checks.integer(name, options[name], least=int(name in steps))
+    for every in keras.tree.flatten(options.get("validation_freq", 1)):
+        checks.integer("validation_freq", every, least=1)
 
 
 @contextlib.contextmanager

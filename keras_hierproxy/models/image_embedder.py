@@ -14,6 +14,7 @@ from keras_hierproxy.layers import (
     HierProxies,
     LatentHierarchy,
     ProjectToGeometry,
+    Proxies,
 )
 from keras_hierproxy.models import presets
 from keras_hierproxy.models.cloning import clonable
@@ -114,7 +115,7 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
         self.preprocessor = preprocessor
         self.embedding_dim = checks.integer("embedding_dim", embedding_dim, least=1)
         self.pooling = pooling
-        self.last_norm = last_norm
+        self.last_norm = checks.flag("last_norm", last_norm)
         self.head_initializer = keras.initializers.get(head_initializer)
         self.frozen = freeze(backbone, frozen)
         geometry = check_geometry(geometry)
@@ -156,6 +157,11 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
         # PyTorch lets nothing but a layer follow a layer under one name.
         if hasattr(self, "_preprocessor"):
             del self._preprocessor
+        if value is not None and not callable(value):
+            raise ValueError(
+                "`preprocessor` must be a layer, a function of a batch of images, or "
+                f"None. Received: {value!r}."
+            )
         self._preprocessor = value
 
     def _init_from_graph(self, source, inputs, outputs, name=None):
@@ -359,6 +365,11 @@ def _resolve_proxies(proxies, num_classes):
         if num_classes is None:
             return None
         return HierProxies(num_classes, name="proxies")
+    if not isinstance(proxies, Proxies):
+        raise ValueError(
+            "`proxies` must be a `khp.layers.Proxies`, such as `HierProxies`, or None. "
+            f"Received: proxies={proxies!r}."
+        )
     if num_classes not in (None, proxies.num_classes):
         raise ValueError(
             "`num_classes` and `proxies.num_classes` must agree where both are given. "
@@ -368,9 +379,9 @@ def _resolve_proxies(proxies, num_classes):
 
 
 def _resolve_latent(latent, geometry):
-    if not isinstance(latent, str):
+    if latent is None or isinstance(latent, LatentHierarchy):
         return latent
-    if latent != "auto":
+    if not isinstance(latent, str) or latent != "auto":
         raise ValueError(
             "`latent` must be 'auto', a `khp.layers.LatentHierarchy` or None. "
             f"Received: latent={latent!r}."

@@ -6,6 +6,7 @@ nothing of size (T, N) is kept, and no gradient runs through the loop.
 
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.ops.random import LocalSeeds, gumbel_noise
 
 # Entries (triplets x ancestors) of a block, 2 MB a tensor: it should stay in the
@@ -53,6 +54,8 @@ def lca_triplet_loss(distances, triplets, noise, margin, temperature, weights=No
     >>> noise = np.random.gumbel(size=(2, 2, 5)).astype("float32")
     >>> loss = khp.ops.lca_triplet_loss(distances, triplets, noise, 0.1, 0.1)
     """
+    margin = checks.real("margin", margin)
+    temperature = checks.real("temperature", temperature, above=0)
     distances = ops.convert_to_tensor(distances)
     triplets = ops.cast(triplets, "int32")
     num_triplets = ops.shape(triplets)[0]

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_hierproxy import checks
 from keras_hierproxy.ops.random import uniform_below
 
 
@@ -27,6 +28,7 @@ def mutual_neighbors(similarity, k):
            [ True, False, False],
            [False, False, False]])
     """
+    k = checks.integer("k", k, least=1)
     similarity = ops.convert_to_tensor(similarity)
     n = ops.shape(similarity)[0]
     columns = ops.arange(n, dtype="int32")
@@ -66,6 +68,10 @@ def sample_triplets(mutual, present, triplets_per_anchor, seed, max_triplets=Non
     >>> tuple(triplets.shape), tuple(qualified.shape)
     ((40, 3), (40,))
     """
+    triplets_per_anchor = checks.integer("triplets_per_anchor", triplets_per_anchor, 1)
+    if max_triplets is not None:
+        max_triplets = checks.integer("max_triplets", max_triplets, least=1)
+    mutual, present = (ops.cast(each, "bool") for each in (mutual, present))
     n = ops.shape(mutual)[0]
     rows = ops.arange(n, dtype="int32")
     others = rows[:, None] != rows[None, :]

@@ -9,6 +9,8 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_hierproxy import checks
+
 # Points stay this far, relative to the radius, inside the ball: beyond, float32
 # cannot tell them from the boundary, where distances are infinite.
 MARGIN = 1e-3
@@ -49,6 +51,7 @@ def clip_to_radius(x, radius):
     array([[0.6, 0.8],
            [0.3, 0.4]], dtype=float32)
     """
+    radius = checks.real("radius", radius, above=0)
     return ops.multiply(x, ops.minimum(1.0, radius / (norm(x) + 1e-5)))
 
 
@@ -68,7 +71,7 @@ def exponential_map(x, curvature):
     >>> keras.ops.convert_to_numpy(point).round(4)  # tanh(1) / 0.5
     array([[0.    , 1.5232]], dtype=float32)
     """
-    root = math.sqrt(curvature)
+    root = math.sqrt(checks.real("curvature", curvature, above=0))
     length = root * norm(x)
     # Nearer to the origin the factor is 1 in float32, and its gradient 0 / 0.
     near = length <= 1e-6
@@ -99,6 +102,7 @@ def riemannian_gradient(points, curvature):
     >>> keras.ops.convert_to_numpy(points).tolist()
     [[0.5, 0.0]]
     """
+    curvature = checks.real("curvature", curvature, above=0)
     points = ops.convert_to_tensor(points)
     fixed = ops.stop_gradient(points)
     conformal = 1.0 - curvature * ops.sum(ops.square(fixed), axis=-1, keepdims=True)
@@ -130,6 +134,7 @@ def poincare_distance(x, y, curvature):
     array([[0.    , 1.0986],
            [1.0986, 0.    ]], dtype=float32)
     """
+    curvature = checks.real("curvature", curvature, above=0)
     within = y is None
     x = ops.convert_to_tensor(x)
     y = x if within else ops.convert_to_tensor(y)

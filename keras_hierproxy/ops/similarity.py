@@ -1,6 +1,9 @@
 """L2 normalisation and cosine similarity with gradients that are always finite."""
 
+import keras
 from keras import ops
+
+from keras_hierproxy import checks
 
 # Up to this squared norm a vector counts as zero: its direction, and the
 # gradient of its direction, are then 0 rather than NaN or huge.
@@ -49,7 +52,7 @@ def cosine_similarity(x, proxies, scale=1.0):
     Args:
         x: float tensor `(b, d)`.
         proxies: float tensor `(c, d)`, or `(c, k, d)` with k centers a class.
-        scale: float, a temperature's inverse.
+        scale: float, a temperature's inverse, or a tensor of it.
 
     Returns:
         Tensor `(b, c)`, or `(b, c, k)`.
@@ -61,6 +64,8 @@ def cosine_similarity(x, proxies, scale=1.0):
     >>> keras.ops.convert_to_numpy(similarity).round(4).tolist()
     [[1.0, 0.0]]
     """
+    if not (ops.is_tensor(scale) or isinstance(scale, keras.Variable)):
+        scale = checks.real("scale", scale)
     flat = ops.reshape(proxies, (-1, ops.shape(proxies)[-1]))
     product = ops.matmul(scale * l2_normalize(x), ops.transpose(flat))
     similarity = product * ops.transpose(inverse_norm(flat))

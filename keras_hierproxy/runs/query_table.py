@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import pathlib
 
 import numpy as np
@@ -14,7 +15,7 @@ from keras_hierproxy.labels import DISTRACTOR
 _ITEM = ("row", "path")
 
 
-def write_queries(path, data, scores):
+def write_queries(path, data, scores, root=None):
     """Writes a line a query: which image it is, its classes and its scores.
 
     Args:
@@ -22,7 +23,10 @@ def write_queries(path, data, scores):
             out are empty.
         data: `khp.datasets.RetrievalDataset`.
         scores: `khp.retrieval.QueryScores` of its queries.
+        root: path of the folder that the table names images from, by default the one
+            that holds all of them.
     """
+    origins = _origins(data.paths, root)
     rows = np.arange(len(data))
     rows = rows if data.is_query is None else rows[data.is_query]
     asked = data.labels[rows, -1] != DISTRACTOR
@@ -37,7 +41,7 @@ def write_queries(path, data, scores):
             "" if label == DISTRACTOR else names[label]
             for names, label in zip(data.class_names, data.labels[row], strict=True)
         )
-        origin = "" if data.paths is None else data.paths[row]
+        origin = "" if origins is None else origins[row]
         lines.append([row, origin, *names, *(c[place] for c in columns)])
     files.write(path, files.csv_text(lines))
 
@@ -93,6 +97,15 @@ def fingerprint(data):
         group = () if data.groups is None else (int(data.groups[row]),)
         digest.update(repr((names, origin, role, *group)).encode())
     return digest.hexdigest()
+
+
+def _origins(paths, root):
+    """Paths from the data's folder: who is passed the table has another machine."""
+    whole = [path for path in paths or () if os.path.isabs(path)]
+    if not whole:
+        return paths
+    root = root or os.path.commonpath([os.path.dirname(path) for path in whole])
+    return [os.path.relpath(p, root) if os.path.isabs(p) else p for p in paths]
 
 
 def _number(value):

@@ -92,7 +92,8 @@ class Evaluation:
             What `metrics.json` holds.
         """
         with files.replacing_folder(folder, last="metrics.json") as unfinished:
-            write_queries(unfinished / "queries.csv", self.data, self.scores)
+            table = unfinished / "queries.csv"
+            write_queries(table, self.data, self.scores, self.root)
             if self.has_images:
                 report.write_report(
                     unfinished / "report.html",

@@ -90,6 +90,7 @@ def done():
             "stored": stored,
             "files": [path for path in stored.paths if os.path.isfile(path)],
             "tables": tables,
+            "photos": str(folder / "photos"),
             "raw": {path: (folder / path).read_bytes() for path in tables},
             "run": sorted(os.listdir(folder / "run")),
         }
@@ -106,7 +107,10 @@ def survives(name):
             lines = [
                 line for line in table if line[2 if "queries" in path else 3] == name
             ]
-            assert [line[1] for line in lines] == paths, path
+            # Those of queries stand from the folder of the data.
+            whole = [os.path.join(found["photos"], line[1]) for line in lines]
+            assert whole == paths, path
+            assert not ("queries" in path and any(map(os.path.isabs, lines[0]))), path
         return True
 
     return act
