@@ -107,4 +107,7 @@ class SubCenterArcFaceLoss(ArcFaceLoss):
         super().__init__(margin, scale, proxies, name)
 
     def cosines(self, embeddings, proxies):
-        return ops.max(center_similarity(embeddings, proxies), axis=-1)
+        similarity = center_similarity(embeddings, proxies)
+        # Compiled by XLA for CPUs, the largest of NaN and others is another.
+        unknown = ops.any(ops.isnan(similarity), axis=-1)
+        return ops.where(unknown, float("nan"), ops.max(similarity, axis=-1))

@@ -89,15 +89,61 @@ def test_an_embedding_that_is_not_finite_gives_nan(subject, value):
     assert np.isnan(measure(subject.build(), LABELS, embeddings)[0])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("subject", OVER_PROXIES, ids=str)
-def test_proxies_of_nan_give_nan(subject):
-    for place in (np.s_[:], np.s_[1]):
-        loss = subject.build()
-        for variable in proxies_of(loss):
-            values = keras.ops.convert_to_numpy(variable).copy()
-            values[place] = np.nan
-            variable.assign(values)
+def test_proxies_that_are_not_finite_give_nan(subject, value):
+    for place in (np.s_[:], np.s_[1], np.s_[1, 0]):
+        for index in range(len(proxies_of(subject.build()))):
+            loss = subject.build()
+            set_entries(proxies_of(loss)[index], place, value)
             assert np.isnan(measure(loss, LABELS, subject.embeddings())[0])
+
+
+def set_entries(variable, place, value):
+    values = keras.ops.convert_to_numpy(variable).copy()
+    values[place] = value
+    variable.assign(values)
+
+
+def compiled(loss):
+    """A loss as `fit` runs it: a compiled function of its proxies and embeddings."""
+    variables = proxies_of(loss)
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        traced = tf.function(lambda x: loss(LABELS, x))
+        return lambda x: float(traced(tf.convert_to_tensor(x)))
+
+    import jax
+
+    @jax.jit
+    def traced(values, x):
+        with keras.StatelessScope(zip(variables, values, strict=True)):
+            return loss(LABELS, x)
+
+    return lambda x: float(traced([v.value for v in variables], x))
+
+
+@pytest.mark.skipif(
+    keras.config.backend() == "torch", reason="Keras compiles nothing there"
+)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_what_is_not_finite_is_seen_in_a_compiled_step(subject):
+    loss = subject.build()
+    step = compiled(loss)
+    assert np.isfinite(step(subject.embeddings()))
+    for place in (np.s_[3], np.s_[3, 1]):
+        for value in (np.nan, np.inf, -np.inf):
+            embeddings = subject.embeddings()
+            embeddings[place] = value
+            assert np.isnan(step(embeddings)), (place, value)
+    for variable in proxies_of(loss):
+        before = keras.ops.convert_to_numpy(variable).copy()
+        for place in (np.s_[:], np.s_[1], np.s_[1, 0]):
+            for value in (np.nan, np.inf, -np.inf):
+                set_entries(variable, place, value)
+                assert np.isnan(step(subject.embeddings())), (place, value)
+                variable.assign(before)
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
