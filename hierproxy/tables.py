@@ -7,10 +7,6 @@ from rich.table import Table
 
 from hierproxy.application import console
 
-# Metrics of a level of the labels, and of all levels together.
-_OF_A_LEVEL = ("recall", "precision", "r_precision", "map", "mrr", "nmi", "ami")
-_GRADED = ("ndcg", "asi", "h_ap")
-
 
 def print_whole(table):
     """Prints a table as wide as it is: a narrow window breaks lines, not numbers."""
@@ -64,19 +60,20 @@ def print_metrics(data, columns):
 
 def by_level(level_names, names):
     """Of each level its metrics: their names without the level to those with it."""
-    levels = {}
-    for level, title in enumerate((*level_names, "all levels")):
-        prefix = f"level{level}_" if 0 < level < len(level_names) else ""
-        known = _GRADED if level == len(level_names) else _OF_A_LEVEL
-        levels[title] = {
-            name.removeprefix(prefix): name
-            for name in names
-            if name.startswith(prefix)
-            and name.removeprefix(prefix).partition("@")[0] in known
-        }
+    from keras_hierproxy.retrieval.catalog import METRICS  # Keras runs by now
+    from keras_hierproxy.retrieval.result_names import ResultName
+
+    levels = {title: {} for title in (*level_names, "all levels")}
+    for name in names:
+        result = ResultName.read(name)
+        if result.metric in METRICS and result.level < len(level_names):
+            graded = METRICS[result.metric].graded
+            title = "all levels" if graded else level_names[result.level]
+            levels[title][str(result.at(0))] = name
+    for metrics in levels.values():
         # The same number as Recall@1.
-        if "recall@1" in levels[title]:
-            levels[title].pop("precision@1", None)
+        if "recall@1" in metrics:
+            metrics.pop("precision@1", None)
     return levels
 
 

@@ -7,6 +7,7 @@ from keras_hierproxy import checks
 from keras_hierproxy.labels import DISTRACTOR, check_labels
 from keras_hierproxy.layers.project import geometry_of
 from keras_hierproxy.retrieval import evaluate
+from keras_hierproxy.retrieval.result_names import ResultName
 from keras_hierproxy.retrieval.scores import check_answerable
 
 
@@ -109,7 +110,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         return {
             self.prefix + name: value
             for name, value in results.items()
-            if "num_" not in name
+            if not ResultName.read(name).is_count
         }
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from keras_hierproxy.pictures.save import save
+from keras_hierproxy.retrieval.result_names import ResultName
 
 _COLOR = "#1b7837"
 
@@ -25,7 +26,7 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
     from matplotlib.figure import Figure
 
     levels = [
-        (title, _recalls(history, f"{prefix}level{level}_" if level else prefix))
+        (title, _recalls(history, prefix, level))
         for level, title in enumerate(level_names)
     ]
     levels = [(title, recalls) for title, recalls in levels if recalls]
@@ -61,8 +62,12 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
     save(figure, path, dpi=130)
 
 
-def _recalls(history, prefix):
+def _recalls(history, prefix, level):
     """The lists of one level's Recall@K by K, ascending."""
-    start = f"{prefix}recall@"
-    ks = sorted(int(name[len(start) :]) for name in history if name.startswith(start))
-    return {k: history[f"{start}{k}"] for k in ks}
+    found = {}
+    for name, values in history.items():
+        result = ResultName.read(name.removeprefix(prefix))
+        of_level = name.startswith(prefix) and result.level == level
+        if of_level and result.metric == "recall" and result.k is not None:
+            found[result.k] = values
+    return dict(sorted(found.items()))

@@ -5,7 +5,7 @@ import html
 
 import numpy as np
 
-from keras_hierproxy.report.metrics import title_of
+from keras_hierproxy.report.numbers import title_of
 from keras_hierproxy.retrieval.scores import class_means
 
 # What the rows may take in the file: classes beyond it are left out, the best first.

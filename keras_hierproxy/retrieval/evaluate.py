@@ -2,7 +2,7 @@
 
 from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere
-from keras_hierproxy.retrieval.registry import USUAL
+from keras_hierproxy.retrieval.catalog import USUAL
 from keras_hierproxy.retrieval.scores import AVERAGES, score_queries
 
 

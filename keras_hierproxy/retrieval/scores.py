@@ -14,6 +14,7 @@ from keras_hierproxy.labels import (
     check_rows,
     look_one_hot,
 )
+from keras_hierproxy.retrieval.catalog import METRICS, USUAL
 from keras_hierproxy.retrieval.clusters import cluster_agreement
 from keras_hierproxy.retrieval.exclusions import (
     find_exclusions,
@@ -22,7 +23,7 @@ from keras_hierproxy.retrieval.exclusions import (
 from keras_hierproxy.retrieval.graded import Matches
 from keras_hierproxy.retrieval.metrics import count_positives
 from keras_hierproxy.retrieval.ranking import whole_rankings
-from keras_hierproxy.retrieval.registry import METRICS, USUAL, split_level
+from keras_hierproxy.retrieval.result_names import ResultName
 from keras_hierproxy.retrieval.search import NeighborSearch
 from keras_hierproxy.retrieval.uncertainty import bootstrap_intervals
 
@@ -97,7 +98,7 @@ class QueryScores:
         return dict(self._kept[key])
 
     def _mean_over_classes(self, values, name):
-        level, _ = split_level(name)
+        level = ResultName.read(name).level
         known = self.labels[:, level] != DISTRACTOR
         classes, dense = np.unique(self.labels[known, level], return_inverse=True)
         return _mean(class_means(values[known], dense, len(classes)))
@@ -182,16 +183,17 @@ def score_queries(
         values.add(rows, indices)
         nearest.add(rows, indices, similarities)
 
-    results = {}
+    found = {}
     for level in range(query_labels.shape[1]):
-        prefix = f"level{level}_" if level else ""
-        results |= {prefix + name: values[level, name] for name in values.by_level}
-        results |= _clusters(metrics, search, query_labels[:, level], prefix)
+        found |= {name.at(level): values[name.at(level)] for name in values.by_level}
+        clusters = _clusters(metrics, search, query_labels[:, level])
+        found |= {ResultName(level, name): value for name, value in clusters.items()}
         if level == 0:
-            results["num_queries"] = int(values.asked.sum())
+            found[ResultName(0, "num_queries")] = int(values.asked.sum())
         excluded = values.asked & (values.num_positives[:, level] == 0)
-        results[f"{prefix}num_excluded"] = int(excluded.sum())
-    results |= {name: values[0, name] for name in values.graded}
+        found[ResultName(level, "num_excluded")] = int(excluded.sum())
+    found |= {name: values[name] for name in values.graded}
+    results = {str(name): value for name, value in found.items()}
     conventions = _conventions(search, metrics, values)
     return QueryScores(results, conventions, query_labels, *nearest.found)
 
@@ -252,11 +254,13 @@ class _Values:
         for name in metrics:
             metric = METRICS[name]
             if metric.depth == "k":
-                self.by_level |= {f"{name}@{k}": partial(metric.score, k=k) for k in ks}
+                for k in ks:
+                    score = partial(metric.score, k=k)
+                    self.by_level[ResultName(0, name, k)] = score
             elif metric.graded:
-                self.graded[name] = metric.score
+                self.graded[ResultName(0, name)] = metric.score
             elif metric.depth != "none":
-                self.by_level[name] = metric.score
+                self.by_level[ResultName.read(name)] = metric.score
         self.num_positives = _count_positives(
             query_labels,
             None if search.leave_one_out else gallery_labels,
@@ -271,13 +275,13 @@ class _Values:
         self.depths[~self.asked] = 0
         num_queries, num_levels = query_labels.shape
         self._values = {
-            (level, name): np.full(num_queries, np.nan)
+            name.at(level): np.full(num_queries, np.nan)
             for level in range(num_levels)
             for name in (*self.by_level, *(self.graded if level == 0 else ()))
         }
 
-    def __getitem__(self, level_and_name):
-        return self._values[level_and_name]
+    def __getitem__(self, name):
+        return self._values[name]
 
     def add(self, rows, indices):
         matched = np.zeros(indices.shape if self.graded else (1, 1), "int8")
@@ -291,13 +295,13 @@ class _Values:
             )
             for name, score in self.by_level.items():
                 positives = self.num_positives[rows, level]
-                self._values[level, name][rows] = score(relevance, positives)
+                self._values[name.at(level)][rows] = score(relevance, positives)
             if self.graded:
                 matched += relevance
         if self.graded:
             matches = Matches(matched)
         for name, score in self.graded.items():
-            self._values[0, name][rows] = score(matches)
+            self._values[name][rows] = score(matches)
 
 
 class _Nearest:
@@ -343,16 +347,16 @@ def _neighbors(search, values):
         yield from search(values.depths.max(axis=1))
 
 
-def _clusters(metrics, search, labels, prefix):
+def _clusters(metrics, search, labels):
     wanted = [name for name in metrics if METRICS[name].depth == "none"]
     if not wanted:
         return {}
     known = labels != DISTRACTOR
     if not known.any():
-        return dict.fromkeys((prefix + name for name in wanted), float("nan"))
+        return dict.fromkeys(wanted, float("nan"))
     queries = search.queries if known.all() else search.queries[known]
     agreement = cluster_agreement(queries, labels[known], search.geometry)
-    return {prefix + name: agreement[name] for name in wanted}
+    return {name: agreement[name] for name in wanted}
 
 
 def _conventions(search, metrics, values):

@@ -8,6 +8,7 @@ from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere
 from keras_hierproxy.labels import DISTRACTOR
 from keras_hierproxy.retrieval.exclusions import warn_of_queries_in_gallery
+from keras_hierproxy.retrieval.result_names import ResultName
 from keras_hierproxy.retrieval.scores import check_label_pair
 from keras_hierproxy.retrieval.search import BLOCK_COORDINATES, TILE, NeighborSearch
 
@@ -125,20 +126,19 @@ def verification(
         ]
     results = {}
     for level, (genuine, impostor) in enumerate(counted):
-        prefix = f"level{level}_" if level else ""
-        for name, value in _summary(genuine, impostor, rates, prefix).items():
-            results[prefix + name] = value
+        for name, value in _summary(genuine, impostor, rates, level).items():
+            results[str(ResultName(level, name))] = value
     return results
 
 
-def _summary(genuine, impostor, rates, prefix):
+def _summary(genuine, impostor, rates, level):
     """The numbers of one level, from `(similarities, counts)` of both kinds."""
     from sklearn.metrics import auc, roc_curve
 
     numbers = {"genuine": int(genuine[1].sum()), "impostor": int(impostor[1].sum())}
     for kind, number in numbers.items():
         if not number:
-            which = f"level {prefix[5:-1]}" if prefix else "the finest level"
+            which = f"level {level}" if level else "the finest level"
             of = "one class" if kind == "genuine" else "two classes"
             raise ValueError(
                 f"Verification needs genuine and impostor pairs. Received: no {kind} "
@@ -163,8 +163,9 @@ def _summary(genuine, impostor, rates, prefix):
             first = np.searchsorted(-fnmr, -fnmr[last], side="left")
             found = fnmr[last], thresholds[first]
         else:
+            name = ResultName(level, f"fnmr@fmr={rate}")
             warnings.warn(
-                f"{prefix}fnmr@fmr={rate} is NaN: {numbers['impostor']:,} impostor "
+                f"{name} is NaN: {numbers['impostor']:,} impostor "
                 f"pairs can't resolve an FMR of {rate}, which takes {1 / rate:,.0f}.",
                 stacklevel=3,
             )

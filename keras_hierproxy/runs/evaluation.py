@@ -7,7 +7,7 @@ import pathlib
 from keras_hierproxy import embeddings, shipped
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.embeddings.files import DESCRIPTION, PROGRESS
-from keras_hierproxy.retrieval.registry import METRICS
+from keras_hierproxy.retrieval.catalog import METRICS
 from keras_hierproxy.runs.data import load_data, read_folder, usual_split
 from keras_hierproxy.runs.embedder import check_images
 from keras_hierproxy.runs.record import read_record

@@ -6,7 +6,7 @@ import pytest
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.pictures.retrieved import nearest_images
 from keras_hierproxy.retrieval import graded, knn, score_queries, scores
-from keras_hierproxy.retrieval.registry import METRICS
+from keras_hierproxy.retrieval.catalog import METRICS
 
 pytestmark = pytest.mark.host
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from keras_hierproxy.retrieval.registry import METRICS, split_level
+from keras_hierproxy.retrieval.catalog import METRICS
+from keras_hierproxy.retrieval.result_names import ResultName
 
 _TITLES = {
     "recall": "Recall",
@@ -17,7 +18,6 @@ _TITLES = {
     "nmi": "NMI",
     "ami": "AMI",
 }
-_COUNTS = {"num_queries", "num_excluded"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +34,15 @@ class Number:
 class Metric:
     """A metric: its name, what it means, and its number at each level that has one.
 
-    One that is `graded` looks at all levels at once, and stands under level 0.
+    One that is `graded` looks at all levels at once, and stands under level 0. `k` is
+    the K of Recall@K, of other metrics None.
     """
 
     title: str
     meaning: str
     graded: bool
     numbers: dict
-
-    @property
-    def k(self):
-        """The K of Recall@K; of other metrics None."""
-        return int(self.title[7:]) if self.title.startswith("Recall@") else None
+    k: int | None = None
 
 
 def read_metrics(scores):
@@ -53,35 +50,37 @@ def read_metrics(scores):
     intervals, by_class = scores.intervals(), scores.means("class")
     metrics = {}
     for name, value in scores.means().items():
-        level, base = split_level(name)
-        if base in _COUNTS:
+        result = ResultName.read(name)
+        if result.is_count:
             continue
-        kind = base if base in scores.conventions else base.partition("@")[0]
+        base, kind = str(result.at(0)), result.metric
         metric = metrics.setdefault(
             base,
             Metric(
                 title_of(base),
-                scores.conventions.get(kind, ""),
+                scores.conventions.get(base) or scores.conventions.get(kind, ""),
                 kind in METRICS and METRICS[kind].graded,
                 {},
+                result.k if kind == "recall" else None,
             ),
         )
         of_class = by_class[name] if name in scores.values else None
-        metric.numbers[level] = Number(value, intervals.get(name), of_class)
+        metric.numbers[result.level] = Number(value, intervals.get(name), of_class)
     return metrics
 
 
 def excluded_queries(scores, num_levels):
     """How many queries are left out at each level."""
     means = scores.means()
-    prefixes = ["", *(f"level{level}_" for level in range(1, num_levels))]
-    return [means[f"{prefix}num_excluded"] for prefix in prefixes]
+    names = [ResultName(level, "num_excluded") for level in range(num_levels)]
+    return [means[str(name)] for name in names]
 
 
 def title_of(name):
     """What people call a metric."""
-    kind, _, k = name.partition("@")
-    return f"{_TITLES[kind]}@{k}" if k.isdigit() else _TITLES.get(name, name)
+    _, metric, k = ResultName.read(name)
+    title = _TITLES.get(metric, metric)
+    return title if k is None else f"{title}@{k}"
 
 
 def explain(scores):

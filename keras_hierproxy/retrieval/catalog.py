@@ -1,7 +1,6 @@
 """The metrics by the names that `evaluate` takes, and what each means."""
 
 import dataclasses
-import re
 from collections.abc import Callable
 
 from keras_hierproxy.retrieval.clusters import cluster_agreement
@@ -102,9 +101,3 @@ METRICS = {
 }
 # Those that look at few neighbours.
 USUAL = ("recall", "precision@1", "r_precision", "map@r")
-
-
-def split_level(name):
-    """Of a result's name: `"level2_map"` to `(2, "map")`, `"map"` to `(0, "map")`."""
-    level, base = re.fullmatch(r"(?:level(\d+)_)?(.+)", name).groups()
-    return int(level or 0), base
