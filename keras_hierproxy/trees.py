@@ -170,8 +170,18 @@ class Tree:
 
     def to_networkx(self):
         """The tree as a `networkx.DiGraph`, with an edge from each parent to each of
-        its children, and `id` and `leaf` (bool) as attributes of nodes."""
-        import networkx
+        its children, and `id` and `leaf` (bool) as attributes of nodes.
+
+        Raises:
+            ImportError: networkx is not installed.
+        """
+        try:
+            import networkx
+        except ImportError as error:
+            raise ImportError(
+                "to_networkx needs networkx: pip install 'keras-hierproxy[graphs]'. "
+                "`linkage` and the attributes of a tree do without."
+            ) from error
 
         graph = networkx.DiGraph()
         for node, name in enumerate(self.ids.tolist()):

@@ -1,4 +1,5 @@
-import doctest
+import subprocess
+import sys
 import time
 
 import networkx
@@ -6,7 +7,6 @@ import numpy as np
 import pytest
 from scipy.cluster import hierarchy
 
-from keras_hierproxy import trees
 from keras_hierproxy.trees import Tree, pruned
 
 pytestmark = pytest.mark.host
@@ -30,10 +30,6 @@ def random_tree(num_leaves, num_inner, seed):
     parents = np.concatenate([leaves, inner])
     kept, parents = pruned(parents, np.arange(num_leaves))
     return Tree(parents, num_leaves, kept)
-
-
-def test_the_example():
-    assert doctest.testmod(trees, extraglobs={"np": np}).failed == 0
 
 
 def test_plain_arrays(tree):
@@ -117,6 +113,34 @@ def test_networkx(tree):
     named = Tree(PARENTS, 6, ids=np.arange(10) * 10).to_networkx()
     assert named.nodes[7] == {"id": 70, "leaf": False}
     assert named.nodes[5] == {"id": 50, "leaf": True}
+
+
+WITHOUT_NETWORKX = """
+import importlib.abc, sys
+
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "networkx":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+import keras_hierproxy as khp
+
+tree = khp.trees.Tree([4, 4, 5, 5, 6, 6, -1], num_leaves=4)
+assert tree.linkage().shape == (3, 4)
+try:
+    tree.to_networkx()
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_networkx_all_but_its_graphs_work():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NETWORKX], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'keras-hierproxy[graphs]'" in done.stdout
 
 
 def test_restrict_keeps_ancestors_and_ids():

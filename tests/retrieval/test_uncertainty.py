@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_hierproxy.retrieval import bootstrap_intervals, paired_test, score_queries
+from keras_hierproxy.retrieval import (
+    bootstrap_intervals,
+    paired_test,
+    score_queries,
+    uncertainty,
+)
 
 pytestmark = pytest.mark.host
 
@@ -74,8 +79,26 @@ def test_p_is_that_of_scipy():
 
 def test_p_is_exact_for_few_queries():
     """All three swapped or none: 2 of 8 sign patterns reach the mean seen."""
-    p = paired_test(np.zeros((3, 1)), np.ones((3, 1)), resamples=20000)
-    assert p[0] == pytest.approx(0.25, abs=0.01)
+    for unmoved in (0, 50):
+        first = np.zeros((3 + unmoved, 1))
+        assert paired_test(first, first + (np.arange(len(first)) < 3)[:, None]) == 0.25
+    assert paired_test(np.zeros((1, 1)), np.ones((1, 1))) == 1
+
+
+def test_p_counts_means_that_rounding_parts():
+    """0.1 + 0.2 - 0.3 is not 0: each sign pattern ties with its opposite."""
+    difference = np.array([[0.1], [0.2], [-0.3]])
+    assert paired_test(np.zeros((3, 1)), difference) == 1
+
+
+def test_p_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 40, 3))
+    expected = paired_test(first, second, resamples=999)
+    monkeypatch.setattr(uncertainty, "BLOCK_DRAWS", 420)
+    np.testing.assert_allclose(
+        paired_test(first, second, resamples=999), expected, atol=0.05
+    )
 
 
 def test_p_of_equals_is_rarely_small():
