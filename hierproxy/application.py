@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand
 
-from hierproxy.wording import options_of, settings_of, spoken
+from hierproxy.spoken import options_of, settings_of, spoken
 
 console = Console(highlight=False)
 _LOOK = {

@@ -13,7 +13,7 @@ import pytest
 
 import keras_hierproxy as khp
 from keras_hierproxy.datasets import RetrievalDataset
-from keras_hierproxy.embeddings import EmbeddingWriter, files, load, writer
+from keras_hierproxy.embeddings import EmbeddingWriter, load, on_disk, writer
 
 pytestmark = pytest.mark.host
 
@@ -207,7 +207,7 @@ def test_killed_at_any_moment(whole, moments, monkeypatch, tmp_path, pause):
     kinds = set()
     for folder in folders:
         kinds.add(tuple(sorted(contents(folder))))
-        if (folder / files.DESCRIPTION).exists():
+        if (folder / on_disk.DESCRIPTION).exists():
             with pytest.raises(ValueError, match="holds finished embeddings already"):
                 write(folder)
             load(folder)
@@ -309,9 +309,9 @@ def test_one_process_at_a_time(tmp_path, whole):
 
 
 def test_parts_that_lost_bytes_are_refused(tmp_path):
-    for name in (files.EMBEDDINGS, files.ITEMS):
+    for name in (on_disk.EMBEDDINGS, on_disk.ITEMS):
         leave_unfinished(tmp_path / name)
-        part = tmp_path / name / (name + files.PART)
+        part = tmp_path / name / (name + on_disk.PART)
         part.write_bytes(part.read_bytes()[:-1])
         with pytest.raises(ValueError, match="is shorter than its record says"):
             write(tmp_path / name)

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from keras_hierproxy.embeddings import items
-from keras_hierproxy.embeddings.files import (
+from keras_hierproxy.embeddings.on_disk import (
     DESCRIPTION,
     EMBEDDINGS,
     ITEMS,

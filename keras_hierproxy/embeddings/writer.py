@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from keras_hierproxy.embeddings import items
-from keras_hierproxy.embeddings.files import (
+from keras_hierproxy.embeddings.on_disk import (
     DESCRIPTION,
     EMBEDDINGS,
     FORMAT_VERSION,

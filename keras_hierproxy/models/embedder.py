@@ -15,7 +15,7 @@ from keras_hierproxy.layers.project import geometry_of, projection_of
 from keras_hierproxy.losses import BoundLoss, EmbeddingLoss, ProxyLoss, SumLoss
 from keras_hierproxy.losses.binding import bind, sums_of, terms_of
 from keras_hierproxy.models.backup import Backup
-from keras_hierproxy.models.batches import (
+from keras_hierproxy.models.batches_to_fit import (
     BatchesUntilTheEnd,
     Preparation,
     PreparedBatches,

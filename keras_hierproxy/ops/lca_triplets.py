@@ -7,7 +7,7 @@ nothing of size (T, N) is kept, and no gradient runs through the loop.
 from keras import ops
 
 from keras_hierproxy import checks
-from keras_hierproxy.ops.random import LocalSeeds, gumbel_noise
+from keras_hierproxy.ops.traced_random import LocalSeeds, gumbel_noise
 
 # Entries (triplets x ancestors) of a block, 2 MB a tensor: it should stay in the
 # cache while some forty operations pass over it.

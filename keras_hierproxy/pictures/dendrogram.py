@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from keras_hierproxy.pictures.layout import (
+from keras_hierproxy.pictures.names import shortened
+from keras_hierproxy.pictures.save import drawable, save
+from keras_hierproxy.pictures.tree_drawing import (
     FONTS,
     INK,
     MIXED,
@@ -12,8 +14,6 @@ from keras_hierproxy.pictures.layout import (
     color_groups,
     draw_legend,
 )
-from keras_hierproxy.pictures.names import shortened
-from keras_hierproxy.pictures.save import drawable, save
 
 # More names than that are no picture any more: some are chosen.
 MAX_CLASSES, CHOSEN_CLASSES = 150, 100

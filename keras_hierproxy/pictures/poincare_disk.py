@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from keras_hierproxy.pictures.layout import (
+from keras_hierproxy.pictures.save import save
+from keras_hierproxy.pictures.tree_drawing import (
     INK,
     MIXED,
     arrange,
     color_groups,
     draw_legend,
 )
-from keras_hierproxy.pictures.save import save
 from keras_hierproxy.trees import Tree
 
 MAX_POINTS = 1000

@@ -17,12 +17,12 @@ from keras_hierproxy.report.confusions import (
     show_confusions,
 )
 from keras_hierproxy.report.curve import draw_curve
-from keras_hierproxy.report.neighbors import (
+from keras_hierproxy.report.examples import (
     picture_maker,
     retrieved_rows,
 )
 from keras_hierproxy.report.numbers import excluded_queries, explain, read_metrics
-from keras_hierproxy.report.search import search_neighbors
+from keras_hierproxy.report.retrievals import search_neighbors
 from keras_hierproxy.report.thumbnails import check_images
 
 _FOLDER = pathlib.Path(__file__).parent

@@ -6,7 +6,7 @@ import pathlib
 
 from keras_hierproxy import embeddings, shipped
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
-from keras_hierproxy.embeddings.files import DESCRIPTION, PROGRESS
+from keras_hierproxy.embeddings.on_disk import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.catalog import METRICS
 from keras_hierproxy.runs.data import load_data, read_folder, usual_split
 from keras_hierproxy.runs.embedder import check_images

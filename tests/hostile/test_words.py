@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 import hierproxy
-from hierproxy.wording import _ARGUMENTS, _MENTION, options_of, settings_of, spoken
+from hierproxy.spoken import _ARGUMENTS, _MENTION, options_of, settings_of, spoken
 from keras_hierproxy import recipes
 from keras_hierproxy.recipes import Recipe
 from tests.command_line import PROJECT

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_hierproxy.ops import LocalSeeds, lca_triplet_loss, lca_triplets
-from keras_hierproxy.ops.random import gumbel_noise
+from keras_hierproxy.ops.traced_random import gumbel_noise
 from tests.gradients import (
     assert_gradients_close,
     numerical_gradient,

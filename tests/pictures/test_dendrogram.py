@@ -8,7 +8,7 @@ from matplotlib.ft2font import FT2Font
 
 from keras_hierproxy import pictures
 from keras_hierproxy.datasets.glyphs.glyphs import read_table
-from keras_hierproxy.pictures.layout import FONTS, MIXED, PALETTE
+from keras_hierproxy.pictures.tree_drawing import FONTS, MIXED, PALETTE
 from keras_hierproxy.trees import Tree
 
 pytestmark = pytest.mark.host

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from keras_hierproxy import pictures
-from keras_hierproxy.pictures.layout import MIXED, OTHER, PALETTE
+from keras_hierproxy.pictures.tree_drawing import MIXED, OTHER, PALETTE
 from keras_hierproxy.trees import Tree, pruned
 
 pytestmark = pytest.mark.host

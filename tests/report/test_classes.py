@@ -6,7 +6,7 @@ import pytest
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.report import classes
 from keras_hierproxy.report.confusions import count_pairs
-from keras_hierproxy.report.search import search_neighbors
+from keras_hierproxy.report.retrievals import search_neighbors
 from keras_hierproxy.retrieval import score_queries
 
 pytestmark = pytest.mark.host

@@ -10,7 +10,7 @@ from keras_hierproxy.report.confusions import (
     shares_within,
     show_confusions,
 )
-from keras_hierproxy.report.search import search_neighbors
+from keras_hierproxy.report.retrievals import search_neighbors
 
 pytestmark = pytest.mark.host
 

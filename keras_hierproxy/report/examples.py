@@ -10,7 +10,7 @@ from keras_hierproxy.pictures.retrieved import (
     similarity_texts,
     verdict,
 )
-from keras_hierproxy.report.search import NAME_LENGTH
+from keras_hierproxy.report.retrievals import NAME_LENGTH
 from keras_hierproxy.report.thumbnails import thumbnail
 
 NUM_QUERIES = 12

@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_hierproxy import checks
-from keras_hierproxy.ops.random import uniform_below
+from keras_hierproxy.ops.traced_random import uniform_below
 
 
 def mutual_neighbors(similarity, k):
