@@ -4,6 +4,7 @@ What a number may be is decided here alone, so that it is refused where it comes
 before anything is built from it. Errors name the argument as it was received.
 """
 
+import difflib
 import math
 from numbers import Real
 
@@ -136,6 +137,24 @@ def one_of(name, value, choices):
             return each
     allowed = ", ".join(map(repr, choices))
     raise WrongArgument(name, f"must be one of {allowed}.", value)
+
+
+def did_you_mean(name, known, most=1, show=repr):
+    """A sentence, with a space before it, that names the nearest spelling; or ''.
+
+    Args:
+        name: what was passed.
+        known: iterable of str.
+        most: int, how many spellings it names.
+        show: function from a spelling to how it stands in the sentence.
+
+    Example:
+
+    >>> did_you_mean("ndgc", ["recall", "ndcg"])
+    " Did you mean 'ndcg'?"
+    """
+    close = difflib.get_close_matches(str(name), list(known), most)
+    return f" Did you mean {' or '.join(map(show, close))}?" if close else ""
 
 
 def _finite(value):

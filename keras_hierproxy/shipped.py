@@ -5,11 +5,11 @@ recipes/<name>.toml  training runs that state every setting
 registry.json        what is known of each preset, and the SHA-256 of its files
 """
 
-import difflib
 import hashlib
 import pathlib
 
 from keras_hierproxy import json_files
+from keras_hierproxy.checks import did_you_mean as did_you_mean
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 REGISTRY = "registry.json"
@@ -76,9 +76,3 @@ def sha256(path):
     """The SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def did_you_mean(name, known):
-    """A sentence, with a space before it, that names the nearest spelling; or ''."""
-    close = difflib.get_close_matches(str(name), known, 1)
-    return f" Did you mean {close[0]!r}?" if close else ""

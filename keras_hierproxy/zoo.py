@@ -1,6 +1,7 @@
 """The presets and recipes that are shipped, and what is known of them."""
 
 from keras_hierproxy import shipped
+from keras_hierproxy.checks import did_you_mean
 
 
 def list_presets():
@@ -65,7 +66,7 @@ def describe(name):
     if name in recipes:
         settings = load_recipe(name).model_dump(mode="json", exclude_none=True)
         return {"kind": "recipe", **settings}
-    close = shipped.did_you_mean(name, [*presets, *recipes])
+    close = did_you_mean(name, [*presets, *recipes])
     raise ValueError(
         f"There is no preset and no recipe {name!r}.{close} Presets: "
         f"{', '.join(sorted(presets)) or 'none'}. `hierproxy zoo list --recipes` lists "

@@ -62,7 +62,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     ):
         super().__init__()
         self.inputs, self._arguments = _inputs_and_arguments(data)
-        self.k = (k,) if isinstance(k, int) else tuple(k)
+        self.k = (k,) if np.ndim(k) == 0 else tuple(k)
         self.metrics = metrics
         self.prefix = prefix
         self.every = checks.integer("every", every, least=1)

@@ -1,8 +1,8 @@
 """Data sets for retrieval, with nested labels and disjoint classes."""
 
-import difflib
 import pathlib
 
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.datasets.augment import KerasCVCrop as KerasCVCrop
 from keras_hierproxy.datasets.augment import KerasLayers as KerasLayers
 from keras_hierproxy.datasets.augment import RandomAffine as RandomAffine
@@ -89,5 +89,4 @@ def _unknown(name):
         return message + " Read a folder of images with `datasets.from_directory`."
     if pathlib.Path(name).is_file():
         return message + " Read a CSV file with `datasets.from_csv`."
-    close = difflib.get_close_matches(name, NAMES, 1)
-    return message + (f" Did you mean {close[0]!r}?" if close else "")
+    return message + did_you_mean(name, NAMES)

@@ -1,13 +1,13 @@
 """The files of recipes."""
 
 import copy
-import difflib
 import pathlib
 import tomllib
 
 import pydantic
 
 from keras_hierproxy import shipped
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.recipes import paths
 from keras_hierproxy.recipes.combinations import conflicts
 from keras_hierproxy.recipes.schema import Recipe
@@ -41,8 +41,7 @@ def find(name):
     path = pathlib.Path(name)
     if path.suffix == ".toml" and path.is_file():
         return path
-    close = difflib.get_close_matches(path.stem, names(), 3)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    hint = did_you_mean(path.stem, names(), most=3, show=str)
     raise FileNotFoundError(
         f"There is no recipe {name}, neither among the shipped ones nor as a .toml "
         f"file.{hint} `hierproxy zoo list --recipes` lists the shipped ones."

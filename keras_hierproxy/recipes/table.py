@@ -1,9 +1,9 @@
 """What the tables of a recipe have in common."""
 
-import difflib
-
 import pydantic
 from pydantic_core import PydanticCustomError
+
+from keras_hierproxy.checks import did_you_mean
 
 
 class Table(pydantic.BaseModel):
@@ -48,5 +48,4 @@ def unknown(name, known):
 
 def nearest(name, known):
     """A sentence, with a space before it, that names the nearest spelling; or ''."""
-    close = difflib.get_close_matches(str(name), known, 1)
-    return f" Did you mean {close[0]}?" if close else ""
+    return did_you_mean(name, known, show=str)

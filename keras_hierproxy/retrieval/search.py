@@ -10,6 +10,7 @@ import functools
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.geometry import check_geometry
 from keras_hierproxy.labels import as_array
 from keras_hierproxy.retrieval.exclusions import find_exclusions
@@ -95,8 +96,7 @@ class NeighborSearch:
 
     def check_k(self, k):
         """Raises unless `k` neighbours can be had, before any time is spent."""
-        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"k must be a positive integer. Received: k={k!r}.")
+        checks.integer("k", k, least=1)
         if k > self.num_available:
             scope = (
                 f"leave-one-out over {len(self.queries)} rows offers each query"

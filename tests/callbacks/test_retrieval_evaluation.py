@@ -124,7 +124,7 @@ def test_embeddings_that_are_not_finite(model):
     "arguments, message",
     [
         ({"data": DATA, "k": 24}, "k=24 is larger than the gallery.*23"),
-        ({"data": DATA, "k": (1, 0)}, "k must be a positive integer"),
+        ({"data": DATA, "k": (1, 0)}, "`k` must be a positive int"),
         ({"data": DATA, "metrics": ["accuracy"]}, "'recall'.*'accuracy'"),
         ({"data": DATA, "every": 0}, "`every` must be a positive int"),
         ({"data": (tiny.INPUTS, tiny.LABELS * 0.5)}, "must be integer class ids"),

@@ -150,7 +150,7 @@ def test_bad_choices(points, labels):
         evaluate(points, labels, k=(1, 40))
     with pytest.raises(ValueError, match="k=8 is larger .* 5 row"):
         evaluate(points, labels, points[:5], labels[:5])
-    with pytest.raises(ValueError, match="positive integer"):
+    with pytest.raises(ValueError, match="positive int"):
         evaluate(points, labels, k=(0, 1))
     with pytest.raises(ValueError, match="one or more"):
         evaluate(points, labels, k=())
