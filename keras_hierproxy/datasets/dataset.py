@@ -1,6 +1,7 @@
 """A labelled set of images for retrieval, and its training, validation, test split."""
 
 import dataclasses
+import inspect
 import warnings
 
 import numpy as np
@@ -15,6 +16,17 @@ from keras_hierproxy.labels import (
     is_none,
     usual_level_names,
 )
+
+
+def _signature_of_batches():
+    """That of `Batches`, of a data set, which has the super-classes itself."""
+    own, _, _, *options = inspect.signature(Batches.__init__).parameters.values()
+    level = inspect.Parameter("level", own.kind, default=1)
+    options = [level if each.name == "super_labels" else each for each in options]
+    return inspect.Signature([own, *options])
+
+
+_BATCHES = _signature_of_batches()
 
 
 class RetrievalDataset:
@@ -342,46 +354,17 @@ class RetrievalDataset:
                 )
         return splits
 
-    def batches(
-        self,
-        batch_size=128,
-        sampler="random",
-        images_per_class=2,
-        super_classes=2,
-        level=1,
-        seed=0,
-        augment=None,
-        shuffle=True,
-        drop_remainder=False,
-        workers=0,
-        host=(0, 1),
-    ):
+    def batches(self, *args, **options):
         """Batches `(images, labels)` for `fit`, labels those of the finest level.
 
         What a batch holds depends on `seed`, the epoch and its place in the epoch,
         and on nothing else: see `keras_hierproxy.datasets.Batches`.
 
         Args:
-            batch_size: images a batch. Defaults to 128.
-            sampler: `"random"`; `"balanced"`: `images_per_class` images of each
-                of `P = batch_size // images_per_class` classes; or
-                `"hierarchical"`: these classes are those of `super_classes`
-                super-classes, `P // super_classes` of each.
-            images_per_class: for the last two. Defaults to 2, the least that gives
-                every image a positive.
-            super_classes: for the hierarchical sampler. Defaults to 2, the least
-                that gives a class both siblings and others.
-            level: level of its super-classes. Defaults to 1, the one above the
-                finest.
-            seed: non-negative integer.
-            augment: callable `(images, rng) -> images` on a batch, as
-                `RandomAffine()`, a list of such, or `None`.
-            shuffle: whether the random sampler draws a new order each epoch.
-            drop_remainder: whether to leave out a smaller last batch.
-            workers: threads that make the next batches while the model trains;
-                worth it where images are decoded from files.
-            host: `(index, count)` where several hosts train together: this one
-                reads its share of each batch.
+            *args, **options: those of `Batches` after images and labels, in their
+                order: `batch_size`, `sampler`, `images_per_class` and so on. In the
+                place of `super_labels` stands `level`, the level of the hierarchical
+                sampler's super-classes. Defaults to 1, the one above the finest.
 
         Returns:
             A `keras.utils.PyDataset` of images `(B, H, W, C)` and labels `int32`
@@ -401,6 +384,9 @@ class RetrievalDataset:
         images, labels = data.batches(4, sampler="balanced")[0]
         ```
         """
+        options = dict(_BATCHES.bind(self, *args, **options).arguments)
+        del options["self"]
+        level = options.pop("level", 1)
         num_unknown = int((self.labels[:, 0] == DISTRACTOR).sum())
         if num_unknown:
             raise ValueError(
@@ -408,8 +394,7 @@ class RetrievalDataset:
                 "images have no class to be trained on (label -1). Pass "
                 "`data.subset(data.labels[:, 0] >= 0).batches(...)`."
             )
-        super_labels = None
-        if sampler == "hierarchical":
+        if options.get("sampler") == "hierarchical":
             level = checks.integer("level", level)
             if level not in range(1, self.num_levels):
                 raise ValueError(
@@ -417,22 +402,10 @@ class RetrievalDataset:
                     f"finest. Received: level={level!r} of {self.num_levels}, "
                     f"{', '.join(self.level_names)}."
                 )
-            super_labels = self.labels[:, level]
-        return Batches(
-            self.images,
-            self.labels[:, 0],
-            batch_size=batch_size,
-            sampler=sampler,
-            images_per_class=images_per_class,
-            super_classes=super_classes,
-            super_labels=super_labels,
-            seed=seed,
-            augment=augment,
-            shuffle=shuffle,
-            drop_remainder=drop_remainder,
-            workers=workers,
-            host=host,
-        )
+            options["super_labels"] = self.labels[:, level]
+        return Batches(self.images, self.labels[:, 0], **options)
+
+    batches.__signature__ = _BATCHES
 
     def _check_that_queries_have_positives(self):
         queries, gallery = self.labels[self.is_query], self.labels[~self.is_query]

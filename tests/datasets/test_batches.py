@@ -1,3 +1,4 @@
+import inspect
 import pickle
 import threading
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_hierproxy.datasets import RetrievalDataset
+from keras_hierproxy.datasets import Batches, RetrievalDataset
 from keras_hierproxy.datasets.samplers.deal import deal
 
 pytestmark = pytest.mark.host
@@ -237,3 +238,20 @@ def test_index_out_of_range(data, index):
 def test_bad_arguments(data, options, message):
     with pytest.raises(ValueError, match=message):
         data.batches(**options)
+
+
+def test_batches_of_a_data_set_take_what_batches_do():
+    of_class = list(inspect.signature(Batches).parameters.values())[2:]
+    names = ["level" if each.name == "super_labels" else each.name for each in of_class]
+    data = RetrievalDataset(np.zeros((8, 4, 4, 1), "uint8"), [0, 0, 1, 1, 2, 2, 3, 3])
+    of_data = inspect.signature(data.batches).parameters
+    assert list(of_data) == names
+    assert of_data["level"].default == 1
+    assert all(
+        of_data[p.name].default == p.default for p in of_class if p.name in names
+    )
+    made = data.batches(4, "balanced", 2, seed=3, drop_remainder=True)
+    assert (made.batch_size, made.sampler, made.seed) == (4, "balanced", 3)
+    assert made.drop_remainder and made.images_per_class == 2
+    with pytest.raises(TypeError, match="unexpected keyword argument 'super_labels'"):
+        data.batches(4, super_labels=[0] * 8)
