@@ -5,6 +5,8 @@ that are alike as `a, b: text`. The parser of Google's style wants the one inden
 the others apart. Used by mkdocs.yml alone.
 """
 
+import inspect
+import pydoc
 import re
 
 import griffe
@@ -36,5 +38,25 @@ class KerasExamples(griffe.Extension):
     """Rewrites each docstring before it is parsed."""
 
     def on_object(self, *, obj, **kwargs):
+        if obj.is_function:
+            _as_it_runs(obj)
         if obj.docstring:
             obj.docstring.value = for_google(obj.docstring.value)
+
+
+def _as_it_runs(function):
+    """Of a function whose signature is made, as `load_cub`, what it has at last."""
+    value = pydoc.locate(function.path)
+    if not hasattr(value, "__signature__"):
+        return
+    function.docstring.value = inspect.getdoc(value)
+    function.parameters = griffe.Parameters(
+        *(
+            griffe.Parameter(
+                each.name,
+                kind=griffe.ParameterKind(each.kind.description),
+                default=None if each.default is each.empty else repr(each.default),
+            )
+            for each in inspect.signature(value).parameters.values()
+        )
+    )
