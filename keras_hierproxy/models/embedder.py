@@ -31,6 +31,7 @@ from keras_hierproxy.models.batches_to_fit import (
 from keras_hierproxy.models.export import export
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.models.keeping_weights import keeping_weights
+from keras_hierproxy.models.optimizer_order import load_in_order_of
 from keras_hierproxy.models.sample_weights import check_class_weight, check_weights
 from keras_hierproxy.models.saving import (
     refuse_hdf5,
@@ -188,6 +189,7 @@ class Embedder:
         # Without variables the optimizer's saved state would be dropped.
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
+            load_in_order_of(self, saved)
 
     def fit(
         self,
@@ -263,8 +265,7 @@ class Embedder:
                 if restored is not None:
                     kwargs["initial_epoch"] = restored
         with keeping_weights(self), prepare, _naming_loss(self.loss):
-            return keras.Model.fit(
-                self,
+            return super().fit(
                 batches,
                 epochs=epochs,
                 verbose=verbose,
@@ -291,11 +292,11 @@ class Embedder:
         """
         if kwargs.get("_use_cached_eval_dataset", False):
             # Keras's own call from `fit`, with batches that are ready.
-            return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
+            return super().evaluate(x, verbose=verbose, **kwargs)
         _check_steps(kwargs)
         with keeping_weights(self), self._preparation() as prepare:
             x = as_batches(x, y, sample_weight, batch_size, False, prepare)
-            return keras.Model.evaluate(self, x, verbose=verbose, **kwargs)
+            return super().evaluate(x, verbose=verbose, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """The model's output, as `keras.Model.predict`; arguments are the same."""
@@ -306,7 +307,7 @@ class Embedder:
         batch_size += -batch_size % num_data_shards()
         with keeping_weights(self), self._preparation(labelled=False) as prepare:
             batches = as_batches(x, None, None, batch_size, False, prepare)
-            outputs = keras.Model.predict(self, batches, verbose=verbose, **kwargs)
+            outputs = super().predict(batches, verbose=verbose, **kwargs)
         return keras.tree.map_structure(lambda output: output[:rows], outputs)
 
     def train_on_batch(
@@ -315,7 +316,7 @@ class Embedder:
         check_weights(sample_weight)
         check_class_weight(class_weight, self._num_classes())
         return super().train_on_batch(
-            x,
+            self._prepared(x),
             self._label_check()(y),
             sample_weight=sample_weight,
             class_weight=class_weight,
@@ -325,11 +326,23 @@ class Embedder:
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         check_weights(sample_weight)
         return super().test_on_batch(
-            x,
+            self._prepared(x),
             self._label_check()(y),
             sample_weight=sample_weight,
             return_dict=return_dict,
         )
+
+    def predict_on_batch(self, x):
+        return super().predict_on_batch(self._prepared(x))
+
+    def _prepared(self, x):
+        """A batch's inputs as the network takes them."""
+        preprocess = self._preprocess()
+        if preprocess is not None:
+            tell_of_small_values(x, preprocess)
+            x = preprocess(x)
+        self._check_inputs(x)
+        return x
 
     def embed(self, x, batch_size=128, verbose=0):
         """Embeds inputs.
@@ -363,11 +376,12 @@ class Embedder:
         Returns:
             As `embed`.
         """
-        if preprocess and self._preprocess() is not None:
-            tell_of_small_values(x, self._preprocess())
-            x = self._preprocess()(x)
-        self._check_inputs(x)
-        return keras.tree.map_structure(self._points, self.predict_on_batch(x))
+        if preprocess:
+            x = self._prepared(x)
+        else:
+            self._check_inputs(x)
+        outputs = super().predict_on_batch(x)
+        return keras.tree.map_structure(self._points, outputs)
 
     def export(
         self,

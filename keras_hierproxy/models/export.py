@@ -10,6 +10,7 @@ from keras_hierproxy.files import replacing_folder
 from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.layers import LatentHierarchy, ProjectToGeometry, Proxies
 from keras_hierproxy.layers.project import projection_of
+from keras_hierproxy.models import hub
 from keras_hierproxy.models.onnx_gaps import check_onnx, mended_tf2onnx
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
@@ -174,10 +175,8 @@ def _check(embedder, format, backend):
 def _check_preprocessor(preprocessor, format, backend):
     if backend != "jax":
         return
-    import keras_hub  # Takes a second; whoever exports such a layer has it loaded.
-
-    layers = getattr(preprocessor, "_flatten_layers", list)()
-    if any(isinstance(each, keras_hub.layers.ImageConverter) for each in layers):
+    layers = all_layers(preprocessor) if isinstance(preprocessor, keras.Layer) else []
+    if any(hub.is_a(each, "ImageConverter") for each in layers):
         raise ValueError(
             f"Keras does not export this preprocessor as {format!r} from the backend "
             "'jax': in a graph, keras-hub's image converters compute with TensorFlow "

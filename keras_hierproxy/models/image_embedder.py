@@ -1,10 +1,9 @@
 """Image embedder: backbone, pooling, head, geometry, proxies."""
 
-import functools
+import dataclasses
 import inspect
 
 import keras
-import keras_hub
 
 from keras_hierproxy import checks
 from keras_hierproxy.geometry import Sphere, check_geometry
@@ -16,16 +15,35 @@ from keras_hierproxy.layers import (
     ProjectToGeometry,
     Proxies,
 )
-from keras_hierproxy.models import presets
+from keras_hierproxy.models import hub
 from keras_hierproxy.models.cloning import clonable
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.models.freezing import freeze
+from keras_hierproxy.models.saved_objects import register_classes
+from keras_hierproxy.models.saving import refuse_hdf5_config
 from keras_hierproxy.shipped import did_you_mean
 
 
+@dataclasses.dataclass
+class _Parts:
+    """What an embedder consists of, each in the place where it is used.
+
+    Keras tracks the layers that are attributes of a model, before all others and in
+    another order on each backend: these are in its graph already, and the preprocessor
+    is no part of what is trained.
+    """
+
+    backbone: keras.Model
+    preprocessor: object
+    proxies: keras.Layer | None
+    latent: keras.Layer | None
+    # Those that `from_preset` gave no trained weights.
+    fresh: list = dataclasses.field(default_factory=list)
+
+
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
-class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
-    """Embeds images: a `keras_hub.models.Task` over any image backbone.
+class ImageEmbedder(Embedder, RemembersSource, keras.Model):
+    """Embeds images: a functional `keras.Model` around any image backbone.
 
     Images pass through the preprocessor, the backbone, pooling, a dense head and
     the projection to the geometry; the proxies stand at the end, for the losses.
@@ -104,26 +122,21 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
         **kwargs,
     ):
         # Keras would pass them over in silence.
-        unknown = sorted(set(kwargs) - {"compile", "trainable"})
+        unknown = sorted(set(kwargs) - {"trainable"})
         if unknown:
             raise TypeError(
                 f"ImageEmbedder() got unexpected arguments: {', '.join(unknown)}."
                 + did_you_mean(unknown[0], inspect.signature(ImageEmbedder).parameters)
             )
         inputs = _images(backbone)
-        self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.embedding_dim = checks.integer("embedding_dim", embedding_dim, least=1)
-        self.pooling = pooling
-        self.last_norm = checks.flag("last_norm", last_norm)
-        self.head_initializer = keras.initializers.get(head_initializer)
-        self.frozen = freeze(backbone, frozen)
+        _check_preprocessor(preprocessor)
+        embedding_dim = checks.integer("embedding_dim", embedding_dim, least=1)
+        last_norm = checks.flag("last_norm", last_norm)
+        head_initializer = keras.initializers.get(head_initializer)
+        frozen = freeze(backbone, frozen)
         geometry = check_geometry(geometry)
-        self.proxies = _resolve_proxies(proxies, num_classes)
-        self.latent = _resolve_latent(latent, geometry)
-        self.num_classes = None if self.proxies is None else self.proxies.num_classes
-        self.pretrained = False
-        self.fresh_layers = []
+        proxies = _resolve_proxies(proxies, num_classes)
+        latent = _resolve_latent(latent, geometry)
 
         x = _pool(_features(backbone), pooling, backbone)
         if last_norm:
@@ -137,50 +150,60 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
             )(x)
         x = keras.layers.Dense(
             embedding_dim,
-            kernel_initializer=self.head_initializer,
+            kernel_initializer=head_initializer,
             dtype=_policy(x),
             name="head",
         )(x)
         outputs = ProjectToGeometry(geometry, name="projection")(x)
-        for layer in (self.proxies, self.latent):
+        for layer in (proxies, latent):
             outputs = outputs if layer is None else layer(outputs)
-        # Training wants a loss; there is none to compile with by default.
-        kwargs.setdefault("compile", False)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        self.dtype_policy = backbone.dtype_policy
+        self._parts = _Parts(backbone, preprocessor, proxies, latent)
+        self.num_classes = None if proxies is None else proxies.num_classes
+        self.embedding_dim = embedding_dim
+        self.pooling = pooling
+        self.last_norm = last_norm
+        self.head_initializer = head_initializer
+        self.frozen = frozen
+
+    @property
+    def backbone(self):
+        return self._parts.backbone
 
     @property
     def preprocessor(self):
-        return self._preprocessor
+        return self._parts.preprocessor
 
     @preprocessor.setter
     def preprocessor(self, value):
-        # PyTorch lets nothing but a layer follow a layer under one name.
-        if hasattr(self, "_preprocessor"):
-            del self._preprocessor
-        if value is not None and not callable(value):
-            raise ValueError(
-                "`preprocessor` must be a layer, a function of a batch of images, or "
-                f"None. Received: {value!r}."
-            )
-        self._preprocessor = value
+        _check_preprocessor(value)
+        self._parts.preprocessor = value
+
+    @property
+    def proxies(self):
+        return self._parts.proxies
+
+    @property
+    def latent(self):
+        return self._parts.latent
 
     def _init_from_graph(self, source, inputs, outputs, name=None):
         """An embedder over layers of its own that were cloned from another's."""
-        graph = keras.Model(inputs, outputs)
-        layers = {layer.name: layer for layer in graph.layers}
-        for part in ("backbone", "proxies", "latent"):
-            original = getattr(source, part)
-            setattr(self, part, None if original is None else layers[original.name])
-        # Not in the graph, and not trained.
-        self.preprocessor = source.preprocessor
+        super().__init__(inputs=inputs, outputs=outputs, name=name)
+        self.dtype_policy = source.dtype_policy
+        layers = {layer.name: layer for layer in self.layers}
+        backbone, proxies, latent = (
+            None if part is None else layers[part.name]
+            for part in (source.backbone, source.proxies, source.latent)
+        )
+        # The preprocessor is not in the graph, and not trained. What was trained before
+        # are the other's weights.
+        self._parts = _Parts(backbone, source.preprocessor, proxies, latent)
         for setting in ("num_classes", "embedding_dim", "pooling", "last_norm"):
             setattr(self, setting, getattr(source, setting))
         self.head_initializer = source.head_initializer
-        self.frozen = freeze(self.backbone, source.frozen)
-        # What was trained before are the other's weights.
-        self.pretrained = False
-        self.fresh_layers = []
-        super().__init__(inputs=inputs, outputs=outputs, name=name, compile=False)
+        self.frozen = freeze(backbone, source.frozen)
 
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantizes the network's weights, as `keras.Model.quantize`.
@@ -192,12 +215,7 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
         Args:
             mode, config, filters: as in Keras.
         """
-        # Keras would refuse a preprocessor, parts of which may not be built.
-        network = keras.Model(self.input, self.output)
-        network.quantize(mode, config=config, filters=filters, **kwargs)
-        # As Keras does: they were traced with the old weights.
-        self.train_function = self.test_function = self.predict_function = None
-        self._post_quantize(mode)
+        super().quantize(mode, config=config, filters=filters, **kwargs)
 
     def _preprocess(self):
         return self.preprocessor
@@ -217,8 +235,11 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
         )
 
     def get_config(self):
+        refuse_hdf5_config()
         return {
-            **super().get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "preprocessor": keras.saving.serialize_keras_object(self.preprocessor),
+            "name": self.name,
             "num_classes": self.num_classes,
             "embedding_dim": self.embedding_dim,
             "pooling": self.pooling,
@@ -234,7 +255,9 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
+        register_classes(config, "The embedder")
+        # Keras takes the entries out of what it is given, and of what is nested in it.
+        config = keras.tree.map_structure(lambda leaf: leaf, config)
         pretrained = config.pop("pretrained")
         head_quantization = config.pop("head_quantization", None)
         proxies = config["proxies"]
@@ -243,10 +266,10 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
                 config["proxies"] = None
         # Objects where `from_preset` was given them, else what was saved.
         saved = [name for name, value in config.items() if _is_serialized(value)]
-        for name in set(saved) & {"preprocessor", "geometry", "proxies", "latent"}:
+        for name in set(saved) & _SERIALIZED:
             config[name] = keras.saving.deserialize_keras_object(config[name])
-        embedder = super().from_config(config)
-        embedder.fresh_layers = [
+        embedder = cls(**config)
+        embedder._parts.fresh = [
             layer
             for name in ("proxies", "latent")
             if name not in saved and (layer := getattr(embedder, name)) is not None
@@ -302,6 +325,9 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
             embedder = khp.models.ImageEmbedder.from_preset(name, num_classes=20)
         ```
         """
+        # Only for those who load: it checks by pydantic.
+        from keras_hierproxy.models import presets
+
         return presets.load(cls, preset, load_weights, **kwargs)
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
@@ -315,25 +341,32 @@ class ImageEmbedder(Embedder, RemembersSource, keras_hub.models.Task):
         Args:
             preset_dir: str, the folder.
             max_shard_size: float, GB, above which a backbone's weights are split
-                into several files.
+                into several files; None for never.
 
         Raises:
             ValueError: if `from_preset` would refuse it: the preprocessor is a
                 function, or there is a `Lambda` layer.
         """
-        save = functools.partial(super().save_to_preset, max_shard_size=max_shard_size)
-        presets.save(self, preset_dir, save)
+        from keras_hierproxy.models import presets
+
+        presets.save(self, preset_dir, max_shard_size)
 
     def save_task_weights(self, filepath):
+        """Saves all weights but the backbone's, and no optimizer."""
         # Keras counts a compiled model's optimizer, whose state is larger than it.
-        skipped = [*all_layers(self.backbone)]
+        skipped = all_layers(self.backbone)
         if getattr(self, "optimizer", None) is not None:
             skipped.append(self.optimizer)
         keras.saving.save_weights(self, filepath, objects_to_skip=skipped)
 
     def load_task_weights(self, filepath):
-        skipped = [*all_layers(self.backbone), *self.fresh_layers]
+        """Loads what `save_task_weights` wrote, but for layers that start anew."""
+        skipped = [*all_layers(self.backbone), *self._parts.fresh]
         keras.saving.load_weights(self, filepath, objects_to_skip=skipped)
+
+
+# What `get_config` serializes.
+_SERIALIZED = {"backbone", "preprocessor", "geometry", "proxies", "latent"}
 
 
 def _fits(shape, takes):
@@ -358,6 +391,14 @@ def _remedy(shape, takes):
 
 def _is_serialized(value):
     return isinstance(value, dict) and "class_name" in value
+
+
+def _check_preprocessor(preprocessor):
+    if preprocessor is not None and not callable(preprocessor):
+        raise ValueError(
+            "`preprocessor` must be a layer, a function of a batch of images, or "
+            f"None. Received: {preprocessor!r}."
+        )
 
 
 def _resolve_proxies(proxies, num_classes):
@@ -457,8 +498,8 @@ def _pool(features, pooling, backbone):
 
 
 def _has_class_token(backbone):
-    swin = isinstance(backbone, keras_hub.models.SwinTransformerBackbone)
-    return getattr(backbone, "use_class_token", not swin)
+    is_swin = hub.is_a(backbone, "SwinTransformerBackbone")
+    return getattr(backbone, "use_class_token", not is_swin)
 
 
 def _policy(features):

@@ -5,17 +5,23 @@ import os
 import re
 
 import keras
-import keras_hub
-from keras_hub.src.utils.preset_utils import (
-    BUILTIN_PRESETS,
-    METADATA_FILE,
-    get_file,
-)
 
 import keras_hierproxy
 from keras_hierproxy import json_files, schemas, shipped
+from keras_hierproxy.models import hub, hugging_face
 from keras_hierproxy.models.saved_objects import refuse_code
 from keras_hierproxy.models.weight_files import measure
+
+# As keras-hub calls them: `config.json` and its weights are the backbone's, and all
+# that is not the backbone's is the task's.
+CONFIG_FILE = "config.json"
+MODEL_WEIGHTS_FILE = "model.weights.h5"
+SHARDED_WEIGHTS_FILE = "model.weights.json"
+TASK_CONFIG_FILE = "task.json"
+TASK_WEIGHTS_FILE = "task.weights.h5"
+PREPROCESSOR_FILE = "preprocessor.json"
+IMAGE_CONVERTER_FILE = "image_converter.json"
+METADATA_FILE = "metadata.json"
 
 _ADVICE = "Copy or download the preset again."
 _HANDLES = ("hf://", "kaggle://", "modelscope://", "gs://")
@@ -29,8 +35,7 @@ class PresetFiles:
 
     Attributes:
         name: str, the preset as it was asked for.
-        location: str, what keras-hub finds it by: a folder, one of its names, or a
-            handle.
+        location: str, a folder, a name that keras-hub knows, or a handle.
 
     Raises:
         ValueError: there is no such preset, or a shipped one is damaged.
@@ -46,11 +51,15 @@ class PresetFiles:
         Raises:
             ConnectionError: it could not be downloaded.
         """
+        if os.path.isdir(self.location):
+            path = os.path.join(self.location, file)
+            return path if os.path.exists(path) else None
+        is_hf = self.location.startswith(hugging_face.PREFIX)
         try:
-            return get_file(self.location, file)
+            return (hugging_face if is_hf else hub).get_file(self.location, file)
         except FileNotFoundError as error:
-            # keras-hub says so, too, of what Hugging Face's client cannot reach, and
-            # of what Kaggle does not let this user read.
+            # It is said, too, of what Hugging Face's client cannot reach, and of what
+            # Kaggle does not let this user read.
             offline = type(error.__cause__).__name__ == "LocalEntryNotFoundError"
             if offline or "not accessible" in str(error):
                 raise self._not_downloaded(error.__cause__ or error) from error
@@ -126,7 +135,7 @@ class PresetFiles:
     def _not_downloaded(self, error):
         known = ""
         check = "Is the handle right, and the model yours to read? "
-        if self.name in BUILTIN_PRESETS:
+        if "://" not in self.name:
             known, check = "is known to keras-hub, but ", ""
         return ConnectionError(
             f"The preset {self.name!r} {known}could not be downloaded "
@@ -142,11 +151,18 @@ def _locate(preset):
     if isinstance(preset, str) and name in shipped.presets():
         return str(shipped.preset_folder(name))
     _refuse_others(name)
-    if os.path.isdir(name) or name in BUILTIN_PRESETS or name.startswith(_HANDLES):
+    if os.path.isdir(name) or name.startswith(_HANDLES):
         return name
-    close = shipped.did_you_mean(name, [*shipped.presets(), *BUILTIN_PRESETS])
+    builtin, advice = (), ""
+    try:
+        builtin = hub.builtin_presets(f"A name of keras-hub such as {name!r}")
+    except ImportError as error:
+        advice = f" {error}"
+    if name in builtin:
+        return name
+    close = shipped.did_you_mean(name, [*shipped.presets(), *builtin])
     raise ValueError(
-        f"There is no preset and no folder {name!r}.{close} Shipped with "
+        f"There is no preset and no folder {name!r}.{close}{advice} Shipped with "
         f"keras_hierproxy: {_names_shipped()}. Else name a folder, a "
         "preset of keras-hub, or a handle such as 'hf://user/model' or "
         "'kaggle://user/model/keras/variation'. Those of keras-hub are listed by "
@@ -179,11 +195,12 @@ def _names_shipped():
 
 def versions():
     """Of the packages that decide what a preset's configuration means."""
-    return {
+    found = {
         "keras_hierproxy": keras_hierproxy.__version__,
         "keras": keras.__version__,
-        "keras_hub": keras_hub.__version__,
+        "keras_hub": hub.version(),
     }
+    return {package: each for package, each in found.items() if each is not None}
 
 
 def first_line(error):

@@ -1,86 +1,79 @@
 """Reads presets: builds what their files describe, and runs no code out of them."""
 
 import contextlib
-import importlib
+import datetime
 import inspect
 import json
+import math
 import pathlib
+import re
 import tempfile
 
 import keras
-import keras_hub
+import numpy as np
 
-# keras-hub picks a task's class by its backbone's; ours takes every backbone.
-from keras_hub.src.utils.preset_utils import (
-    CONFIG_FILE,
-    IMAGE_CONVERTER_CONFIG_FILE,
-    METADATA_FILE,
-    MODEL_WEIGHTS_FILE,
-    SHARDED_MODEL_WEIGHTS_CONFIG_FILE,
-    TASK_CONFIG_FILE,
-    TASK_WEIGHTS_FILE,
-    KerasPresetLoader,
-    find_subclass,
-    get_preset_loader,
-    list_subclasses,
-)
-
-import keras_hierproxy
 from keras_hierproxy import json_files, schemas, shipped
 from keras_hierproxy.files import replacing_folder
-from keras_hierproxy.keras_internals import safely
-from keras_hierproxy.models import keras_files
-from keras_hierproxy.models.preset_files import PresetFiles, first_line, versions
-from keras_hierproxy.models.saved_objects import (
-    check_finite,
-    check_size,
-    refuse_code,
+from keras_hierproxy.keras_internals import all_layers, safely
+from keras_hierproxy.models import hub, keras_files
+from keras_hierproxy.models.preset_files import (
+    CONFIG_FILE,
+    IMAGE_CONVERTER_FILE,
+    METADATA_FILE,
+    MODEL_WEIGHTS_FILE,
+    PREPROCESSOR_FILE,
+    SHARDED_WEIGHTS_FILE,
+    TASK_CONFIG_FILE,
+    TASK_WEIGHTS_FILE,
+    PresetFiles,
+    first_line,
+    versions,
 )
+from keras_hierproxy.models.saved_objects import check_finite, check_size, refuse_code
 from keras_hierproxy.models.weight_files import WeightsSize
 
-_OF_KERAS_HUB = ("keras_hub", "keras_nlp", "keras_cv")
-_INPUTS_BESIDES_IMAGES = {
-    keras_hub.tokenizers.Tokenizer: "text",
-    keras_hub.layers.AudioConverter: "sound",
-}
+# Arguments that are the backbone's.
+_OF_BACKBONE = ("dtype", "image_shape")
+# A policy that holds numbers as they are; others say how they were quantized.
+_FLOATS = re.compile(r"(mixed_)?b?float\d+")
 
 
-def load(task_class, preset, load_weights, **kwargs):
+def load(embedder_class, preset, load_weights, **kwargs):
     """The embedder in a preset.
 
     Args:
-        task_class: `ImageEmbedder`, or a subclass.
+        embedder_class: `ImageEmbedder`, or a subclass.
         preset, load_weights, **kwargs: of `ImageEmbedder.from_preset`.
     """
-    _check_arguments(task_class, kwargs)
+    _check_arguments(embedder_class, kwargs)
     saved = _saved_model(preset)
     if saved is not None:
-        return _of_saved_model(task_class, saved, load_weights, **kwargs)
+        return _of_saved_model(embedder_class, saved, load_weights, **kwargs)
     files = PresetFiles(preset)
     with safely():
         config = _config(files)
-        task = _own_task(files, task_class)
+        task = _own_task(files, embedder_class)
         if kwargs.get("proxies") is not None:
             kwargs.setdefault("num_classes", kwargs["proxies"].num_classes)
         if task is None:
             embedder = _around_backbone(
-                task_class, files, config, load_weights, **kwargs
+                embedder_class, files, config, load_weights, **kwargs
             )
         else:
-            embedder = _whole(task_class, files, task, load_weights, **kwargs)
+            embedder = _whole(embedder_class, files, task, load_weights, **kwargs)
     if load_weights:
         check_finite(embedder, f"The preset {files.name!r}")
     embedder.pretrained = load_weights
     return embedder
 
 
-def save(embedder, folder, save_task):
+def save(embedder, folder, max_shard_size):
     """Saves an embedder as a preset, unless `load` would refuse it.
 
     Args:
         embedder: an `ImageEmbedder`.
         folder: path.
-        save_task: what writes keras-hub's files, a function of a folder.
+        max_shard_size: float, GB, as of `ImageEmbedder.save_to_preset`.
     """
     preprocessor = embedder.preprocessor
     if preprocessor is not None and not isinstance(preprocessor, keras.Layer):
@@ -94,11 +87,51 @@ def save(embedder, folder, save_task):
         )
     refuse_code(keras.saving.serialize_keras_object(embedder), "The embedder")
     with replacing_folder(folder, last=CONFIG_FILE) as unfinished:
-        save_task(str(unfinished))
-        path = unfinished / METADATA_FILE
-        metadata = json.loads(path.read_text("utf-8"))
-        metadata["keras_hierproxy_version"] = keras_hierproxy.__version__
-        path.write_text(json.dumps(metadata, indent=4), "utf-8")
+        _write(unfinished / TASK_CONFIG_FILE, _saved(embedder))
+        embedder.save_task_weights(unfinished / TASK_WEIGHTS_FILE)
+        _write(unfinished / CONFIG_FILE, _saved(embedder.backbone))
+        _save_backbone_weights(embedder.backbone, unfinished, max_shard_size)
+        if preprocessor is not None:
+            _save_preprocessor(preprocessor, unfinished)
+        now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+        metadata = {f"{package}_version": each for package, each in versions().items()}
+        metadata |= {"parameter_count": embedder.backbone.count_params()}
+        _write(unfinished / METADATA_FILE, metadata | {"date_saved": now})
+
+
+def _saved(thing):
+    config = keras.saving.serialize_keras_object(thing)
+    config.pop("compile_config", None)
+    return config
+
+
+def _write(path, content):
+    path.write_text(json.dumps(content, indent=4), "utf-8")
+
+
+def _save_backbone_weights(backbone, folder, max_shard_size):
+    num_bytes = sum(
+        math.prod(variable.shape) * np.dtype("float32").itemsize
+        for variable in backbone.variables
+    )
+    if max_shard_size is None or num_bytes <= max_shard_size * 2**30:
+        backbone.save_weights(folder / MODEL_WEIGHTS_FILE)
+    else:
+        backbone.save_weights(
+            folder / SHARDED_WEIGHTS_FILE, max_shard_size=max_shard_size
+        )
+
+
+def _save_preprocessor(preprocessor, folder):
+    """The files that keras-hub reads; we take it from the task's."""
+    # Those of keras-hub have a file for each kind.
+    if hasattr(preprocessor, "save_to_preset"):
+        preprocessor.save_to_preset(str(folder))
+        return
+    _write(folder / PREPROCESSOR_FILE, _saved(preprocessor))
+    for layer in all_layers(preprocessor):
+        if hasattr(layer, "save_to_preset"):
+            layer.save_to_preset(str(folder))
 
 
 def _saved_model(preset):
@@ -112,20 +145,21 @@ def _saved_model(preset):
     return path if path.is_file() else None
 
 
-def _of_saved_model(task_class, path, load_weights, **kwargs):
+def _of_saved_model(embedder_class, path, load_weights, **kwargs):
     """The embedder in a `.keras` file, with the arguments of a preset's."""
     embedder = keras_files.load(path)
-    if not isinstance(embedder, task_class):
+    if not isinstance(embedder, embedder_class):
         raise ValueError(
-            f"{path} holds a {type(embedder).__name__}, and no {task_class.__name__}. "
-            f"Load it with `keras.models.load_model({str(path)!r})`."
+            f"{path} holds a {type(embedder).__name__}, and no "
+            f"{embedder_class.__name__}. Load it by "
+            f"`keras.models.load_model({str(path)!r})`."
         )
     with tempfile.TemporaryDirectory() as folder:
         embedder.save_to_preset(folder)
-        return load(task_class, folder, load_weights, **kwargs)
+        return load(embedder_class, folder, load_weights, **kwargs)
 
 
-def _whole(task_class, files, task, load_weights, **kwargs):
+def _whole(embedder_class, files, task, load_weights, **kwargs):
     """An embedder that `save_to_preset` wrote."""
     if load_weights:
         _check_head(task["config"], **kwargs)
@@ -134,20 +168,27 @@ def _whole(task_class, files, task, load_weights, **kwargs):
             raise _incomplete(files, TASK_WEIGHTS_FILE)
         _, backbone = _backbone_weights(files)
         _check_size(files, TASK_CONFIG_FILE, _network(task), head + backbone)
-    with _naming(files, CONFIG_FILE):
-        loader = get_preset_loader(files.location)
     try:
-        embedder = loader.load_task(task_class, False, False, **kwargs)
+        embedder = _built(task, **kwargs)
     except Exception:
         # Where the file is at fault, not the arguments, it fails without them, too.
         with _naming(files, TASK_CONFIG_FILE):
-            loader.load_task(task_class, False, False)
+            _built(task)
         raise
     if load_weights:
+        _build(embedder.preprocessor, embedder.input_shape)
         with _naming(files, TASK_WEIGHTS_FILE):
             embedder.load_task_weights(files.path(TASK_WEIGHTS_FILE))
         _load_backbone_weights(embedder.backbone, files)
     return embedder
+
+
+def _build(preprocessor, shape):
+    """Gives a preprocessor its variables; earlier versions did not save its shape."""
+    if isinstance(preprocessor, keras.Layer) and not preprocessor.built:
+        # What is wrong with it is told when its weights are loaded.
+        with contextlib.suppress(Exception):
+            preprocessor.build(shape)
 
 
 def _network(task):
@@ -158,25 +199,57 @@ def _network(task):
     return {**task, "config": {**config, "preprocessor": None}}
 
 
-def _around_backbone(task_class, files, config, load_weights, **kwargs):
+def _built(task, **kwargs):
+    """The embedder that a configuration describes, with other arguments."""
+    kwargs, of_backbone = _split(kwargs)
+    backbone = _with_arguments(task["config"]["backbone"], **of_backbone)
+    config = {**task["config"], "backbone": backbone, **kwargs}
+    return keras.saving.deserialize_keras_object({**task, "config": config})
+
+
+def _split(kwargs):
+    """Arguments without the backbone's, and these."""
+    kwargs = dict(kwargs)
+    of_backbone = {name: kwargs.pop(name) for name in _OF_BACKBONE if name in kwargs}
+    return kwargs, of_backbone
+
+
+def _with_arguments(saved, **kwargs):
+    """A saved backbone with other arguments, and by default the policy of here."""
+    config = saved["config"]
+    if kwargs.get("dtype") is None:
+        policy = config.get("dtype")
+        name = policy.get("config", {}).get("name") if isinstance(policy, dict) else ""
+        kwargs["dtype"] = None if _FLOATS.fullmatch(str(name)) else policy
+    return {**saved, "config": {**config, **kwargs}}
+
+
+def _around_backbone(embedder_class, files, config, load_weights, **kwargs):
     """An embedder with the backbone of a preset of another task, or of none."""
-    loader, backbone_class = _check_backbone(files, config)
-    if "preprocessor" not in kwargs:
-        with _naming(files, IMAGE_CONVERTER_CONFIG_FILE):
-            kwargs["preprocessor"] = _image_converter(files, loader, backbone_class)
-    backbone_kwargs, kwargs = loader.get_backbone_kwargs(**kwargs)
+    kwargs, of_backbone = _split(kwargs)
+    if "registered_name" in config:
+        _check_backbone_of_keras(files, config)
+        if "preprocessor" not in kwargs:
+            kwargs["preprocessor"] = _image_converter(files)
+        if load_weights:
+            _check_size(files, CONFIG_FILE, config, _backbone_weights(files)[1])
+        with _naming(files, CONFIG_FILE):
+            backbone = keras.saving.deserialize_keras_object(
+                _with_arguments(config, **of_backbone)
+            )
+        embedder = embedder_class(backbone=backbone, **kwargs)
+        if load_weights:
+            _load_backbone_weights(backbone, files)
+        return embedder
     # Weights in other formats than Keras's are converted while the backbone is built.
-    is_keras = isinstance(loader, KerasPresetLoader)
-    if load_weights and is_keras:
-        _check_size(files, CONFIG_FILE, config, _backbone_weights(files)[1])
     with _naming(files, CONFIG_FILE):
-        backbone = loader.load_backbone(
-            backbone_class, load_weights and not is_keras, **backbone_kwargs
-        )
-    embedder = task_class(backbone=backbone, **kwargs)
-    if load_weights and is_keras:
-        _load_backbone_weights(backbone, files)
-    return embedder
+        converter = hub.Converter(files.location)
+    _check_inputs(files, converter.backbone_class)
+    with _naming(files, CONFIG_FILE):
+        if "preprocessor" not in kwargs:
+            kwargs["preprocessor"] = converter.image_converter()
+        backbone = converter.backbone(load_weights, **of_backbone)
+    return embedder_class(backbone=backbone, **kwargs)
 
 
 def _load_backbone_weights(backbone, files):
@@ -190,7 +263,7 @@ def _backbone_weights(files):
     size = files.weights(MODEL_WEIGHTS_FILE)
     if size is not None:
         return MODEL_WEIGHTS_FILE, size
-    file = SHARDED_MODEL_WEIGHTS_CONFIG_FILE
+    file = SHARDED_WEIGHTS_FILE
     shards = files.read(file, schemas.ShardedWeights)
     if shards is None:
         raise _incomplete(files, MODEL_WEIGHTS_FILE)
@@ -220,7 +293,7 @@ def _config(files):
     return config
 
 
-def _own_task(files, task_class):
+def _own_task(files, embedder_class):
     """What `task.json` holds if it is of an `ImageEmbedder`, or None."""
     task = files.read(TASK_CONFIG_FILE, schemas.Serialized)
     if task is None:
@@ -230,86 +303,73 @@ def _own_task(files, task_class):
     path = files.path(TASK_CONFIG_FILE)
     name = task["registered_name"] or task["class_name"]
     found = keras.saving.get_registered_object(name)
-    if isinstance(found, type) and issubclass(found, task_class):
+    if isinstance(found, type) and issubclass(found, embedder_class):
         if files.newer_versions()[1]:
             raise _unreadable(files, TASK_CONFIG_FILE, "its format may be another")
         with _naming(files, TASK_CONFIG_FILE):
             json_files.check(task["config"], path, schemas.EmbedderConfig)
         return task
-    if isinstance(found, type) and issubclass(found, keras_hub.models.Task):
-        is_ours = issubclass(task_class, found)
+    if hub.is_task(found):
+        is_ours = False
     else:
         # keras-hub may have it in another version; its backbone is all that is read.
-        is_ours = not name.startswith(_OF_KERAS_HUB)
+        is_ours = not name.startswith((*hub.PACKAGES, "keras_cv"))
     # Else it would become an embedder with a head that has learned nothing.
     if is_ours:
         raise _unreadable(
-            files, TASK_CONFIG_FILE, f"{name} is no {task_class.__name__}"
+            files, TASK_CONFIG_FILE, f"{name} is no {embedder_class.__name__}"
         )
     return None
 
 
-def _check_backbone(files, config):
-    """The loader and the class of a backbone, if it is one of images."""
-    if "registered_name" in config:  # in Keras's format
-        path = files.path(CONFIG_FILE)
-        with _naming(files, CONFIG_FILE):
-            json_files.check(config, path, schemas.Serialized)
-    name = str(config.get("registered_name"))
-    if name.startswith("keras_cv"):
-        _import_keras_cv(files, name)
+def _check_backbone_of_keras(files, config):
+    """Raises unless a configuration in Keras's format is of a backbone of images."""
+    path = files.path(CONFIG_FILE)
     with _naming(files, CONFIG_FILE):
-        loader = get_preset_loader(files.location)
-        backbone_class = loader.check_backbone_class()
-    if not (
-        isinstance(backbone_class, type) and issubclass(backbone_class, keras.Model)
-    ):
-        raise ValueError(
-            f"The preset {files.name!r} holds a {name}, which is no model: an "
-            "`ImageEmbedder` or a backbone of images is needed."
-        )
-    for kind, inputs in _INPUTS_BESIDES_IMAGES.items():
-        if any(each.backbone_cls is backbone_class for each in list_subclasses(kind)):
-            raise ValueError(
-                f"The preset {files.name!r} holds a {backbone_class.__name__}, which "
-                f"takes {inputs}: a backbone that takes images alone is needed, such "
-                "as 'vit_base_patch16_224_imagenet'."
-            )
-    return loader, backbone_class
-
-
-def _import_keras_cv(files, name):
-    """Registers keras-cv's classes."""
-    if name.endswith(">ResNetV2Backbone"):
+        json_files.check(config, path, schemas.Serialized)
+    name = config["registered_name"] or config["class_name"]
+    if name.endswith(">ResNetV2Backbone") and name.startswith("keras_cv"):
         raise ValueError(
             f"The preset {files.name!r} holds keras-cv's ResNetV2Backbone, which "
             "cannot be built on Keras 3.15. Take its ResNetBackbone, or keras-hub's."
         )
-    try:
-        importlib.import_module("keras_cv")
-    except ImportError as error:
-        raise ImportError(
-            f"The preset {files.name!r} holds a backbone of keras-cv. Install it with "
-            "`pip install 'keras-hierproxy[keras-cv]'`."
-        ) from error
+    found = keras.saving.get_registered_object(name)
+    if name in ("Functional", "Sequential"):
+        found = keras.Model
+    if found is None:
+        raise _unreadable(files, CONFIG_FILE, f"{name} is not known here")
+    if not (isinstance(found, type) and issubclass(found, keras.Model)):
+        raise ValueError(
+            f"The preset {files.name!r} holds a {name}, which is no model: an "
+            "`ImageEmbedder` or a backbone of images is needed."
+        )
+    _check_inputs(files, found)
 
 
-def _image_converter(files, loader, backbone_class):
+def _check_inputs(files, backbone_class):
+    """Raises where a backbone of keras-hub takes other inputs than images."""
+    if not backbone_class.__module__.startswith("keras_hub."):
+        return
+    inputs = hub.inputs_besides_images(backbone_class)
+    if inputs is not None:
+        raise ValueError(
+            f"The preset {files.name!r} holds a {backbone_class.__name__}, which "
+            f"takes {inputs}: a backbone that takes images alone is needed, such "
+            "as 'vit_base_patch16_224_imagenet'."
+        )
+
+
+def _image_converter(files):
     """What a preset does to images before its backbone, or None."""
-    if isinstance(loader, KerasPresetLoader):
-        if files.read(IMAGE_CONVERTER_CONFIG_FILE) is None:
-            return None
-    converter_class = keras_hub.layers.ImageConverter
-    try:
-        converter_class = find_subclass(files.name, converter_class, backbone_class)
-    except ValueError:
-        pass  # The backbone has no class of its own: the general one.
-    return loader.load_image_converter(converter_class)
+    config = files.read(IMAGE_CONVERTER_FILE)
+    if config is None:
+        return None
+    with _naming(files, IMAGE_CONVERTER_FILE):
+        return keras.saving.deserialize_keras_object(config)
 
 
-def _check_arguments(task_class, kwargs):
-    # The last two keras-hub passes on to the backbone.
-    known = {*inspect.signature(task_class).parameters, "dtype", "image_shape"}
+def _check_arguments(embedder_class, kwargs):
+    known = {*inspect.signature(embedder_class).parameters, *_OF_BACKBONE}
     unknown = sorted(set(kwargs) - known)
     if unknown or "backbone" in kwargs:
         raise ValueError(

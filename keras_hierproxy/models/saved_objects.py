@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_hierproxy.keras_internals import safely
+from keras_hierproxy.models import hub
 
 # What deserializing these would run: Python code, a pickle, a graph of TensorFlow.
 _RUNS_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer")
@@ -34,6 +35,21 @@ _NO_SIZE = re.compile("seed|shared_object_id")
 _SPARE_BYTES = 2**26
 
 
+def register_classes(config, what):
+    """Imports keras-hub or keras-cv, where a configuration names a class of theirs.
+
+    Args:
+        config: nested dicts and lists.
+        what: str, whose it is, for the error.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    for each, _ in _objects(config):
+        package, name = _package_of(each)
+        hub.register(package, f"{what} holds {name}, which")
+
+
 def refuse_code(config, what, functions=False):
     """Raises a `ValueError` if a configuration holds what would run code.
 
@@ -43,6 +59,7 @@ def refuse_code(config, what, functions=False):
         functions: bool, whether it may hold functions that are registered; a preset
             may not, a model of one's own may.
     """
+    register_classes(config, what)
     for each, in_graph in _objects(config):
         name, module = each["class_name"], each.get("module")
         registered_name = each.get("registered_name")
@@ -60,7 +77,7 @@ def refuse_code(config, what, functions=False):
             _refuse(what, f"a {name.strip('_')} where none belongs")
         elif not name.startswith("__"):
             # What the whole is, those who load it look at.
-            _check_class(name, module, registered_name, what, is_whole=each is config)
+            _check_class(each, what, is_whole=each is config)
 
 
 def check_size(config, weights, what):
@@ -118,6 +135,20 @@ def _objects(config, in_graph=False):
             yield from _objects(value, in_graph)
 
 
+def _package_of(saved):
+    """The package of a saved object's class, and the name that it is registered by.
+
+    >>> _package_of({"class_name": "X", "registered_name": "keras_cv.models>X"})
+    ('keras_cv', 'keras_cv.models>X')
+    """
+    names = [saved.get(key) for key in ("registered_name", "module", "class_name")]
+    registered_name, module, name = (str(each or "") for each in names)
+    if name == "function":
+        registered_name = str(saved.get("config"))
+    package = registered_name.rpartition(">")[0] or module
+    return package.partition(".")[0], registered_name or name
+
+
 def _integers(config, key=""):
     if isinstance(config, dict):
         for name, value in config.items():
@@ -129,7 +160,9 @@ def _integers(config, key=""):
         yield key, config
 
 
-def _check_class(name, module, registered_name, what, is_whole):
+def _check_class(saved, what, is_whole):
+    name, module = saved["class_name"], saved.get("module")
+    registered_name = saved.get("registered_name")
     found = keras.saving.get_registered_object(registered_name or name)
     if found is not None:
         # keras-hub registers functions, too; and a name could stand for another.
@@ -140,9 +173,7 @@ def _check_class(name, module, registered_name, what, is_whole):
                 "not: its names do not agree."
             )
         return
-    # "keras_cv.models>ResNetBackbone"
-    package = (registered_name or "").rpartition(">")[0] or module or ""
-    if package.partition(".")[0] in _PACKAGES:
+    if _package_of(saved)[0] in _PACKAGES:
         return
     raise ValueError(
         f"{what} holds a {registered_name or name!r}"

@@ -2,31 +2,27 @@
 
 import pathlib
 
-import keras_hub
-
+from keras_hierproxy.models import hub, hugging_face
 from keras_hierproxy.models.image_embedder import ImageEmbedder
-
-_HF = "hf://"
-_CARD = "README.md"
 
 
 def upload_preset(uri, preset_dir):
     """Uploads a preset to Hugging Face or Kaggle, model card and all.
 
-    It is `keras_hub.upload_preset`, and keeps the card: that would replace the
-    `README.md` in the folder by a generated one where the repository on Hugging Face
-    has none yet, and then delete it. The preset is loaded first, so that nothing is
-    published that nobody can load. Log in before, by `huggingface_hub.login()` or
-    `kagglehub.login()`.
+    The preset is loaded first, so that nothing is published that nobody can load. On
+    Hugging Face a model that has no card gets one of a few lines. Log in before, by
+    `huggingface_hub.login()` or `kagglehub.login()`.
 
     Args:
-        uri: str, `"hf://user/model"` or `"kaggle://user/model/keras/variation"`.
+        uri: str, `"hf://user/model"`, which needs the extra `huggingface`, or
+            `"kaggle://user/model/keras/variation"`, which needs the extra `hub`.
         preset_dir: str or path of a folder that `save_to_preset` wrote. Everything in
             it is uploaded.
 
     Raises:
         ValueError: the folder holds no `ImageEmbedder` that can be loaded, or the
             URI is of another form.
+        ImportError: the extra is not installed.
 
     Example:
 
@@ -40,15 +36,13 @@ def upload_preset(uri, preset_dir):
     ```
     """
     folder = pathlib.Path(preset_dir)
-    ImageEmbedder.from_preset(folder)
-    card = folder / _CARD
-    if uri.startswith(_HF) and card.exists():
-        # Not every installation of keras-hub brings it.
-        import huggingface_hub
-
-        # keras-hub leaves the card of a repository that has one.
-        repository = huggingface_hub.create_repo(uri.removeprefix(_HF), exist_ok=True)
-        huggingface_hub.upload_file(
-            path_or_fileobj=card, path_in_repo=_CARD, repo_id=repository.repo_id
+    if not uri.startswith((hugging_face.PREFIX, "kaggle://")):
+        raise ValueError(
+            "A preset is uploaded to 'hf://user/model' or to "
+            f"'kaggle://user/model/keras/variation'. Received: uri={uri!r}."
         )
-    keras_hub.upload_preset(uri, str(folder))
+    ImageEmbedder.from_preset(folder)
+    if uri.startswith(hugging_face.PREFIX):
+        hugging_face.upload(uri, folder)
+    else:
+        hub.keras_hub(f"{uri}").upload_preset(uri, str(folder))

@@ -34,7 +34,7 @@ def hub(monkeypatch):
         return types.SimpleNamespace(repo_id=repo_id)
 
     def upload_file(path_or_fileobj, path_in_repo, repo_id):
-        files[path_in_repo] = pathlib.Path(path_or_fileobj).read_bytes()
+        files[path_in_repo] = path_or_fileobj
 
     def upload_folder(repo_id, folder_path):
         assert repo_id == "someone/reads"
@@ -66,18 +66,15 @@ def test_hugging_face(preset, hub):
 
 
 @once
-def test_why_it_is_not_keras_hubs(preset, hub):
-    """Should this fail, `upload_preset` is no longer needed."""
-    keras_hub.upload_preset("hf://someone/reads", str(preset))
-    assert hub["README.md"].decode() != CARD
-    assert not (preset / "README.md").exists()
-
-
-@once
 def test_without_a_card(preset, hub):
     (preset / "README.md").unlink()
     khp.models.upload_preset("hf://someone/reads", preset)
-    assert b"library_name: keras-hub" in hub["README.md"]
+    assert b'from_preset("hf://someone/reads")' in hub["README.md"]
+    assert not (preset / "README.md").exists()
+    # The card of a repository that has one stays.
+    hub["README.md"] = b"# Reads"
+    khp.models.upload_preset("hf://someone/reads", preset)
+    assert hub["README.md"] == b"# Reads"
 
 
 @once
@@ -106,7 +103,7 @@ def test_nothing_that_cannot_be_loaded_is_published(preset, hub):
 
 @once
 def test_another_uri(preset):
-    with pytest.raises(ValueError, match="Unknown URI"):
+    with pytest.raises(ValueError, match="uploaded to 'hf://user/model'"):
         khp.models.upload_preset("someone/reads", preset)
 
 

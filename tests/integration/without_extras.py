@@ -1,0 +1,82 @@
+"""Trains, evaluates, embeds and loads presets where no extra can be imported.
+
+python -m tests.integration.without_extras FOLDER
+"""
+
+import pathlib
+import sys
+from importlib.machinery import PathFinder
+
+ABSENT = ("keras_hub", "keras_cv", "keras_nlp", "onnx", "tf2onnx", "onnxruntime")
+ABSENT += ("networkx", "huggingface_hub", "kagglehub", "ai_edge_litert")
+
+
+class WithoutExtras(PathFinder):
+    """Looks for modules as Python does, but for those of the extras."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            return None
+        return super().find_spec(name, path, target)
+
+
+# Backends look for some of them by themselves.
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras
+for name in [each for each in sys.modules if each.partition(".")[0] in ABSENT]:
+    del sys.modules[name]
+
+import numpy as np  # noqa: E402
+
+import hierproxy  # noqa: E402
+import keras_hierproxy as khp  # noqa: E402
+from tests.photos import write_photos  # noqa: E402
+
+
+def command(*words):
+    sys.argv = ["hierproxy", *map(str, words)]
+    try:
+        hierproxy.main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def main(folder):
+    photos, run = folder / "photos", folder / "run"
+    write_photos(photos, "abcdef")
+    data = ("--data", photos, "--image-size", 16)
+    assert command("train", *data, "--epochs", 1, "--output", run) == 0
+    assert command("evaluate", run, "--data", photos) == 0
+    assert command("embed", photos, run, "--output", folder / "points") == 0
+    assert len(khp.embeddings.load(folder / "points")) == 24
+    load = khp.models.ImageEmbedder.from_preset
+    trained = load(run)
+    trained.save_to_preset(folder / "preset")
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), "uint8")
+    again = load(folder / "preset").embed(images)
+    np.testing.assert_allclose(again, trained.embed(images), atol=1e-6)
+    for name in khp.zoo.list_presets():
+        if "cnn" not in name:
+            continue
+        reference = np.load(khp.shipped.preset_folder(name) / "reference.npz")
+        points = load(name).embed(reference["images"])
+        np.testing.assert_allclose(points, reference["embeddings"], atol=1e-4)
+    for preset, extra in [
+        ("so_deit_glyphs", "hub"),
+        ("resnet_18_imagenet", "hub"),
+        ("kaggle://someone/net/keras/small", "hub"),
+        ("hf://someone/net", "huggingface"),
+    ]:
+        try:
+            load(preset)
+        except (ImportError, ValueError) as error:
+            assert f"pip install 'keras-hierproxy[{extra}]'" in str(error), error
+        else:
+            raise AssertionError(f"{preset} needs the extra {extra}")
+    assert not {each.partition(".")[0] for each in sys.modules} & set(ABSENT)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
