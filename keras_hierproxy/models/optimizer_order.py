@@ -6,7 +6,7 @@ of an `ImageEmbedder` was another on TensorFlow and JAX before 0.1.0 was release
 
 import functools
 
-from keras_hierproxy.optimizers import renumber
+from keras_hierproxy.optimizers.saved_state import renumber
 
 
 def load_in_order_of(model, saved):
