@@ -98,7 +98,7 @@ def embed(
     if before:
         console.print(f"Going on after {before:,} of {total:,} images.")
     start = time.monotonic()
-    with runs.ImageBar(console, total, before) as bar:
+    with runs.image_bar(console, total, before) as bar:
         finished = job.run(bar.advance)
     if not finished:
         console.print(

@@ -9,13 +9,14 @@ and not with their square.
 import functools
 
 import numpy as np
+from rich.console import Console
 
 from keras_hierproxy import checks
 from keras_hierproxy.geometry import check_geometry
 from keras_hierproxy.labels import as_array
+from keras_hierproxy.progress import WorkBar
 from keras_hierproxy.retrieval.exclusions import find_exclusions
 from keras_hierproxy.retrieval.products import FaissProducts, inner_products
-from keras_hierproxy.retrieval.progress import SearchProgress
 
 # What one block of queries may hold: rows, and neighbours (rows * k). The second
 # bounds the working memory to some 100 MB however deep the ranking goes.
@@ -148,9 +149,10 @@ class NeighborSearch:
         return np.where(indices < 0, -np.inf, found).astype("float32")
 
     def progress(self, doing):
-        """A `SearchProgress` over the queries."""
+        """A `WorkBar` of the queries."""
         what = f"{len(self.queries):,} queries among {self.num_available:,} rows"
-        return SearchProgress(f"{doing} {what}", len(self.queries), self.verbose)
+        console = Console(stderr=True, quiet=not self.verbose)
+        return WorkBar(console, len(self.queries), f"{doing} {what}")
 
     def _blocks(self, depths):
         return query_blocks(depths, max(1, BLOCK_PRODUCTS // len(self.gallery)))

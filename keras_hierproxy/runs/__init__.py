@@ -13,14 +13,14 @@ from keras_hierproxy.runs.embed import EmbeddingJob as EmbeddingJob
 from keras_hierproxy.runs.embed import prepare_embedding as prepare_embedding
 from keras_hierproxy.runs.embedder import LOSSES as LOSSES
 from keras_hierproxy.runs.embedder import build_embedder as build_embedder
+from keras_hierproxy.runs.epoch_lines import EpochLines as EpochLines
+from keras_hierproxy.runs.epoch_lines import image_bar as image_bar
 from keras_hierproxy.runs.evaluation import evaluate_embeddings as evaluate_embeddings
 from keras_hierproxy.runs.evaluation import evaluate_split as evaluate_split
 from keras_hierproxy.runs.evaluation import evaluation_settings as evaluation_settings
 from keras_hierproxy.runs.evaluation import holds_embeddings as holds_embeddings
 from keras_hierproxy.runs.evaluation import load_split as load_split
 from keras_hierproxy.runs.folders import check_empty as check_empty
-from keras_hierproxy.runs.progress import EpochLines as EpochLines
-from keras_hierproxy.runs.progress import ImageBar as ImageBar
 from keras_hierproxy.runs.recipe import recipe_settings as recipe_settings
 from keras_hierproxy.runs.run import new_run as new_run
 from keras_hierproxy.runs.run import resume_run as resume_run

@@ -1,9 +1,13 @@
 """A long search says at its beginning how long it will take; a short one nothing."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
-from keras_hierproxy.retrieval import evaluate, progress, search
+from keras_hierproxy import progress
+from keras_hierproxy.retrieval import evaluate, search
 
 pytestmark = pytest.mark.host
 
@@ -47,3 +51,18 @@ def test_search_within_tells(slow_clock, capsys, monkeypatch):
 def test_short_search_is_silent(capsys):
     evaluate(POINTS, LABELS, verbose=True)
     assert capsys.readouterr().err == ""
+
+
+def test_the_first_step_of_a_warm_up_tells_nothing(slow_clock):
+    out = io.StringIO()
+    columns = progress.BarColumn(), progress.TextColumn("")
+    console = Console(file=out)
+    with progress.WorkBar(
+        console, 110, "90 images", done=20, columns=columns, warm_up=True
+    ) as bar:
+        bar.advance(10)  # the model is compiled
+        bar.advance(0)
+        assert out.getvalue() == ""
+        bar.advance(2)  # 80 were left, 2 took two looks at the clock
+        bar.advance(2)
+    assert out.getvalue() == "90 images: about 0:01:20 (h:mm:ss).\n"
