@@ -17,6 +17,9 @@ from keras_hierproxy.datasets.glyphs import load_letters as load_letters
 from keras_hierproxy.datasets.images import ImageFiles as ImageFiles
 from keras_hierproxy.datasets.official import load_cars as load_cars
 from keras_hierproxy.datasets.official import load_cub as load_cub
+from keras_hierproxy.datasets.official import (
+    load_fashion_products as load_fashion_products,
+)
 from keras_hierproxy.datasets.official import load_grocery_store as load_grocery_store
 from keras_hierproxy.datasets.official import load_in_shop as load_in_shop
 from keras_hierproxy.datasets.official import load_inaturalist as load_inaturalist
@@ -30,6 +33,7 @@ _LOADERS = {
     "omniglot": load_omniglot,
     "letters": load_letters,
     "grocery_store": load_grocery_store,
+    "fashion_products": load_fashion_products,
     "cub": load_cub,
     "cars": load_cars,
     "sop": load_sop,
@@ -46,8 +50,8 @@ def load(name, root=None, **options):
         name: `"glyphs"`, characters of many scripts rendered from matplotlib's
             fonts, no files needed (`load_glyphs`); `"omniglot"`, handwritten
             ones (`load_omniglot`); `"letters"`, both (`load_letters`); or one of
-            photos: `"grocery_store"`, `"cub"`, `"cars"`, `"sop"`, `"in_shop"` or
-            `"inaturalist"` (`load_cub` and so on).
+            photos: `"grocery_store"`, `"fashion_products"`, `"cub"`, `"cars"`, `"sop"`,
+            `"in_shop"` or `"inaturalist"` (`load_cub` and so on).
         root: folder that holds the official files; for `"glyphs"` the one
             that caches the rendered images.
         **options: arguments of that function.

@@ -57,6 +57,9 @@ class RetrievalDataset:
             clip, camera or product shoot. In evaluation a query does not retrieve
             the images of its own group. -1 or an empty string is an image that is in
             no group. By default `None`: none is.
+        columns: dict of what else is known of the images: a name to a sequence of `N`
+            strings. Nothing here reads it; it goes along with the images. By default
+            nothing.
 
     Attributes:
         labels: `int32` array `(N, L)`, finest level first, dense ids, -1 for none.
@@ -64,6 +67,7 @@ class RetrievalDataset:
             level in which each of the finest classes lies, finest first.
         class_names: tuple of `L` tuples; `class_names[level][id]` is a name.
         groups: `int64` array `(N,)` of dense ids, -1 for none; or `None`.
+        columns: dict of names to arrays `(N,)`.
 
     Raises:
         ValueError: labels that are not integers, negative, one-hot, not nested,
@@ -96,6 +100,7 @@ class RetrievalDataset:
         paths=None,
         is_query=None,
         groups=None,
+        columns=None,
     ):
         self.images = images if hasattr(images, "subset") else np.asarray(images)
         if self.images.dtype == object:
@@ -124,6 +129,10 @@ class RetrievalDataset:
         self.paths = None if paths is None else tuple(str(path) for path in paths)
         self.is_query = _check_is_query(is_query, len(labels))
         self.groups = None if groups is None else _dense_groups(groups, len(labels))
+        self.columns = {}
+        for key, column in (columns or {}).items():
+            self.columns[key] = np.asarray(column)
+            _check_length(f"columns[{key!r}]", self.columns[key], len(labels), "images")
         self.level_names = tuple(level_names or usual_level_names(labels.shape[1]))
         ids, dense = zip(*map(_dense, labels.T), strict=True)
         self.labels = np.stack(dense, axis=1).astype("int32")
@@ -233,6 +242,7 @@ class RetrievalDataset:
             paths=None if self.paths is None else [self.paths[i] for i in indices],
             is_query=None if self.is_query is None else self.is_query[indices],
             groups=None if self.groups is None else self.groups[indices],
+            columns={key: column[indices] for key, column in self.columns.items()},
         )
 
     def _rows_at(self, indices):

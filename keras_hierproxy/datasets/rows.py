@@ -21,6 +21,7 @@ class Rows:
             numbers, which sort as such.
         is_query: list of `N` bools, or empty.
         groups: list of `N` strings, what was taken together, or empty.
+        columns: dict of further columns, each a list of `N` strings.
     """
 
     num_levels: dataclasses.InitVar[int]
@@ -28,6 +29,7 @@ class Rows:
     levels: list = dataclasses.field(default_factory=list)
     is_query: list = dataclasses.field(default_factory=list)
     groups: list = dataclasses.field(default_factory=list)
+    columns: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self, num_levels):
         self.levels = [[] for _ in range(num_levels)]
@@ -68,6 +70,10 @@ def read_rows(parts, reader, level_names):
     class_names = [[str(name) for name in level] for level in names]
     queries = sum((rows.is_query or [False] * len(rows) for rows in parts.values()), [])
     groups = sum((rows.groups or [""] * len(rows) for rows in parts.values()), [])
+    columns = {
+        key: np.array(sum((rows.columns[key] for rows in parts.values()), []))
+        for key in next(iter(parts.values())).columns
+    }
     ends = np.searchsorted(good, np.cumsum([len(rows) for rows in parts.values()]))
     data = []
     for at, (name, rows) in zip(
@@ -85,6 +91,7 @@ def read_rows(parts, reader, level_names):
                 [paths[good[i]] for i in at],
                 [queries[good[i]] for i in at] if rows.is_query else None,
                 [groups[good[i]] for i in at] if rows.groups else None,
+                {key: column[np.asarray(good)[at]] for key, column in columns.items()},
             )
         )
     return data

@@ -44,4 +44,5 @@ def with_quarter_turns(data):
         name=data.name,
         paths=data.paths and data.paths * len(TURNS),
         groups=None if data.groups is None else np.tile(data.groups, len(TURNS)),
+        columns={key: np.tile(each, len(TURNS)) for key, each in data.columns.items()},
     )

@@ -2,6 +2,9 @@
 
 from keras_hierproxy.datasets.official.cars import load_cars as load_cars
 from keras_hierproxy.datasets.official.cub import load_cub as load_cub
+from keras_hierproxy.datasets.official.fashion_products import (
+    load_fashion_products as load_fashion_products,
+)
 from keras_hierproxy.datasets.official.grocery_store import (
     load_grocery_store as load_grocery_store,
 )

@@ -2,13 +2,18 @@
 
 import functools
 import inspect
+import re
 
 from keras_hierproxy.datasets.dataset import Splits
 from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.rows import check_shares, read_rows
 
+_OF_THE_DRAW = ("validation", "seed")
 
-def photos(name, levels, layout, counts, new=True, image_size=224, why=None):
+
+def photos(
+    name, levels, layout, counts, new=True, drawn=True, image_size=224, why=None
+):
     """Makes a reader of official index files the loader of a data set of photos.
 
     The loader takes `root`, the reader's own options, and the shared ones, which its
@@ -20,19 +25,24 @@ def photos(name, levels, layout, counts, new=True, image_size=224, why=None):
         layout: `Layout`, which finds the folder that the reader is called with.
         counts: the published counts, as of `Layout.check_counts`.
         new: whether the test classes must not be training classes, too.
+        drawn: whether validation classes are drawn from the training ones, as the
+            options `validation` and `seed` say; or else the reader tells them.
         image_size: its default.
         why: the reason for that, to be read after the number. Defaults to that papers
             use it.
 
     Returns:
         A decorator of a function of a folder, and of options of its own, that returns
-        the `Rows` for training and for the test. An option `test_split` names the test.
+        the `Rows` for training, for validation where none is drawn, and for the test.
+        An option `test_split` names the test.
     """
 
     def decorate(read_index):
         _, *own = inspect.signature(read_index).parameters.values()
         root, size, *shared = inspect.signature(_options).parameters.values()
         size = size.replace(default=image_size)
+        if not drawn:
+            shared = [each for each in shared if each.name not in _OF_THE_DRAW]
         signature = inspect.Signature([root, *own, size, *shared])
 
         @functools.wraps(read_index)
@@ -46,14 +56,21 @@ def photos(name, levels, layout, counts, new=True, image_size=224, why=None):
             reader = ImageReader(
                 **{key: options[key] for key in ImageReader.__dataclass_fields__}
             )
-            check_shares((options["validation"], 0), options["seed"])
+            if drawn:
+                check_shares((options["validation"], 0), options["seed"])
             folder = layout.find(options["root"])
-            train, test = read_index(folder, *(options[each.name] for each in own))
+            parts = read_index(folder, *(options[each.name] for each in own))
+            train, *_, test = parts
             test_split = options.get("test_split", "test")
             layout.check_counts(counts, _count(train, test, test_split))
-            layout.check_images(folder, train.paths + test.paths)
+            layout.check_images(folder, sum((rows.paths for rows in parts), []))
             if new:
                 _check_new(name, train, test)
+            if not drawn:
+                names = (f"{name}/{part}" for part in ("train", "validation", "test"))
+                return Splits(
+                    *read_rows(dict(zip(names, parts, strict=True)), reader, levels)
+                )
             seen, unseen = read_rows(
                 {name: train, f"{name}/{test_split}": test}, reader, levels
             )
@@ -64,11 +81,12 @@ def photos(name, levels, layout, counts, new=True, image_size=224, why=None):
 
         load.__signature__ = signature
         if load.__doc__:  # none under `python -OO`
-            text = (
-                inspect.getdoc(_options)
-                .partition("\n\n")[2]
-                .format(f"{image_size}{why or ', which papers use'}")
-            )
+            text = inspect.getdoc(_options).partition("\n\n")[2]
+            if not drawn:
+                text = re.sub(
+                    rf" +({'|'.join(_OF_THE_DRAW)}): (.|\n)*?(?=\n    \w)\n", "", text
+                )
+            text = text.format(f"{image_size}{why or ', which papers use'}")
             own_text, example, rest = inspect.getdoc(read_index).partition(
                 "\n\nExample:"
             )
