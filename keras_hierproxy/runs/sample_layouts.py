@@ -29,6 +29,12 @@ GROCERIES = (
     ("Arla-Standard-Milk", "Milk", "Packages"),
     ("Brown-Cap-Mushroom", "Mushroom", "Vegetables"),
 )
+# Article type, sub-category, master category: for training, validation, the test.
+FASHION = {
+    "train": ("Handbags", "Bags", "Accessories"),
+    "validation": ("Tops", "Topwear", "Apparel"),
+    "test": ("Jeans", "Bottomwear", "Apparel"),
+}
 # Kingdom, phylum, class, order, family, genus, name. Two genera are homonyms.
 SPECIES = (
     ("Animalia", "Mollusca", "Gastropoda", "Nudibranchia", "Corambidae", "Loy", "a"),
@@ -213,6 +219,28 @@ def write_grocery_store(root, num_classes=6, images_per_class=3, save=save_color
                 lines.append(f"{path}, {i}, {coarse.index(group)}")
                 save(folder / path, i)
         write_lines(folder / f"{split}.txt", *lines)
+    return folder
+
+
+def write_fashion_products(root, num_classes=6, images_per_class=3, save=save_color):
+    """Fashion Product Images: article types, of which each color is a class."""
+    folder = root / "fashion-dataset"
+    lines = [
+        "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage"
+    ]
+    half = max(1, num_classes // 6)
+    for i in range(num_classes):
+        part = "train" if i < num_classes - 2 * half else "validation"
+        part = "test" if i >= num_classes - half else part
+        article, category, master = FASHION[part]
+        for j in range(images_per_class):
+            number = 1000 + i * images_per_class + j
+            lines.append(
+                f"{number},Women,{master},{category},{article},Color {i},"
+                "Fall,2016,Casual"
+            )
+            save(folder / "images" / f"{number}.jpg", i)
+    write_lines(folder / "styles.csv", *lines)
     return folder
 
 

@@ -63,8 +63,8 @@ def load_fashion_products(folder):
 
     **The levels nest** by this rule: an article type lies in the sub-category that
     most of its photos state (of several, the first by name), and a sub-category in
-    the master category that most of its photos state. It moves less than one photo in
-    five hundred, above all "Free Gifts".
+    the master category that most of its photos state. It moves 72 of 40,982
+    photos, such as handbags among the "Free Gifts".
 
     **The protocol.** The parts have no article type in common. A type is of the test,
     of validation or for training by its name alone, the first 8 hexadecimal digits of
