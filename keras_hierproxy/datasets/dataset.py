@@ -14,6 +14,7 @@ from keras_hierproxy.labels import (
     check_keys,
     check_labels,
     is_none,
+    look_one_hot,
     usual_level_names,
 )
 
@@ -195,12 +196,16 @@ class RetrievalDataset:
         khp.retrieval.evaluate(**data.retrieval_arguments(points), k=1)
         ```
         """
-        of_queries = {"queries": points, "query_labels": self.labels}
+        labels = self.labels
+        if look_one_hot(labels):
+            # They have names, so they are not; other ids of the coarser levels say so.
+            labels = labels + 2 * (np.arange(self.num_levels) > 0)
+        of_queries = {"queries": points, "query_labels": labels}
         if self.groups is not None:
             of_queries["groups"] = self.groups
         if self.is_query is None:
             return of_queries
-        of_gallery = {"gallery": points, "gallery_labels": self.labels}
+        of_gallery = {"gallery": points, "gallery_labels": labels}
         if self.groups is not None:
             of_gallery["gallery_groups"] = self.groups
         return {name: values[self.is_query] for name, values in of_queries.items()} | {

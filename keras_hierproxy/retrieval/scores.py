@@ -221,11 +221,17 @@ def check_answerable(name, **arguments):
     if positives_of(**arguments).any():
         return
     where = "among the others" if arguments.get("gallery") is None else "in the gallery"
-    group = " and outside its group" if "groups" in arguments else ""
+    group, advice = "", "data with two rows or more of a class"
+    if "groups" in arguments:
+        group = " and outside its group"
+        advice += (
+            ", of two groups or more. Groups (in a CSV file the column 'group') are what "
+            "was taken together; a level of labels needs another name"
+        )
     raise ValueError(
         f"No query of {name} has a row of its class {where}{group}, on any level: all "
         f"metrics would be NaN. Received: {len(arguments['queries'])} queries. Pass "
-        "data with two rows or more of a class."
+        f"{advice}."
     )
 
 

@@ -238,3 +238,41 @@ def test_groups(folder):
     parts = read(folder / "items.csv", skip_bad=True, split=(0.25, 0.25))
     for part in (parts.train, parts.validation, parts.test):
         assert len(part.groups) == len(part)
+
+
+@pytest.mark.parametrize(
+    ("separator", "encoding", "message"),
+    [
+        (";", "utf-8", "divided by commas, and here they are by semicolons"),
+        (";", "utf-8-sig", "by semicolons"),
+        (";", "cp1252", "by semicolons"),
+        ("\t", "utf-8", "by tabs"),
+        ("\t", "utf-16", "is in UTF-16. Save it as CSV with UTF-8"),
+        (",", "utf-16", "is in UTF-16"),
+    ],
+)
+def test_what_spreadsheets_write_is_named(folder, separator, encoding, message):
+    path = write(folder)
+    text = path.read_text().replace(",", separator).replace("apple", "äpfel")
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(ValueError, match=message):
+        read(path)
+
+
+def test_the_case_of_path_matters(folder):
+    with pytest.raises(ValueError, match="Did you mean 'path'"):
+        read(write(folder, header="Path,variety,fruit"))
+
+
+def test_rows_of_empty_cells_and_backslashes_are_as_if_they_were_not(folder):
+    path = write(folder)
+    text = path.read_text().replace("photos/", "photos\\") + ",,\n,,\n"
+    path.write_text(text)
+    assert read(path, split=None).paths[0] == str(folder / "photos" / "gala0.jpg")
+
+
+def test_a_backslash_may_be_the_name_of_the_file(folder):
+    path = write(folder)
+    write_jpeg(folder / "photos\\gala0.jpg", 3)
+    path.write_text(path.read_text().replace("photos/gala0", "photos\\gala0"))
+    assert read(path, split=None).paths[0] == str(folder / "photos\\gala0.jpg")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import keras_hierproxy as khp
 from keras_hierproxy.datasets import RetrievalDataset
 
 pytestmark = pytest.mark.host
@@ -250,3 +251,15 @@ def test_queries_without_a_class_in_the_gallery():
     labels = [[0, 0], [0, 0], [1, 0], [2, 1]]
     with pytest.warns(UserWarning, match="share super-classes alone"):
         RetrievalDataset(np.zeros(4), labels, is_query=is_query)
+
+
+def test_two_classes_with_names_are_not_taken_for_one_hot(recwarn):
+    # Of two classes, each alone in its coarser one, ids are [0, 1] and [1, 0].
+    data = RetrievalDataset(
+        np.zeros((4, 8, 8, 1), "uint8"),
+        [[0, 1], [0, 1], [1, 0], [1, 0]],
+        class_names=[["round", "square"], ["boat", "house"]],
+    )
+    results = khp.retrieval.evaluate(**data.retrieval_arguments(np.eye(4)), k=1)
+    assert set(results) >= {"recall@1", "level1_recall@1"}
+    assert not recwarn.list

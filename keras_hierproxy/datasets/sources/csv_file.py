@@ -4,6 +4,7 @@ import csv
 import os
 import pathlib
 
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.datasets.dataset import Splits
 from keras_hierproxy.datasets.finding import Locator, same_name
 from keras_hierproxy.datasets.image_reader import ImageReader
@@ -13,6 +14,7 @@ from keras_hierproxy.files import ENCODING
 
 # Columns that are not levels of labels.
 _NO_LEVELS = ("path", "split", "group")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _PARTS = ("train", "validation", "test", "query", "gallery")
 
 
@@ -123,10 +125,12 @@ def _read_lines(file):
         # Names of files are bytes, and need not be text.
         with file.open(newline="", **ENCODING | {"encoding": "utf-8-sig"}) as text:
             reader = csv.reader(text, strict=True)
-            lines = [(reader.line_num, line) for line in reader if line]
+            # Spreadsheets leave rows of empty cells behind.
+            lines = [(reader.line_num, line) for line in reader if any(line)]
     except csv.Error as error:
         raise ValueError(f"{file} is not a CSV file in UTF-8: {error}.") from error
     names = [name.strip() for name in lines[0][1]] if lines else []
+    _check_divided(file, names)
     _check_text(file, 1, ",".join(names))
     levels = [name for name in names if name not in _NO_LEVELS]
     if "path" not in names or not levels or "" in names or len(set(names)) < len(names):
@@ -134,6 +138,7 @@ def _read_lines(file):
             f"{file}: the first line must name the columns: 'path', one or more levels "
             "of labels, each with a name of its own, and, if the sets are fixed, "
             f"'split', and 'group', if there are any. Received: {names}"
+            + ("" if "path" in names else did_you_mean("path", map(str.lower, names)))
         )
     rows = []
     for number, line in lines[1:]:
@@ -146,6 +151,20 @@ def _read_lines(file):
     if not rows:
         raise ValueError(f"{file} lists no images.")
     return names, rows
+
+
+def _check_divided(file, names):
+    """Raises for what spreadsheets write beside commas and UTF-8."""
+    whole = ",".join(names)
+    if "\0" in whole or whole.encode(errors="surrogateescape")[:2] in _UTF_16:
+        raise ValueError(f"{file} is in UTF-16. Save it as CSV with UTF-8.")
+    for separator, its_name in ((";", "semicolons"), ("\t", "tabs")):
+        if separator in whole and "path" not in names:
+            raise ValueError(
+                f"{file}: columns must be divided by commas, and here they are by "
+                f"{its_name}. Received: {whole!r}. Save it with commas, or read it with "
+                f"`pandas.read_csv(path, sep={separator!r}).to_csv(path, index=False)`."
+            )
 
 
 def _check_text(file, number, cell):
@@ -191,9 +210,16 @@ def _sort_lines(file, lines, level_names, root, one_set):
 
 
 def _find(locator, root, name):
-    """The path of a file; spaces around its name are the name's if it is there so."""
-    path = locator.find(root / name)
-    return path if path.exists() else locator.find(root / name.strip(" \t"))
+    """The path of a file.
+
+    Spaces around its name, and backslashes, are the name's if it is there so; else
+    the file was written on Windows.
+    """
+    for spelling in (name, name.strip(" \t"), name.replace("\\", "/").strip(" \t")):
+        path = locator.find(root / spelling)
+        if path.exists():
+            break
+    return path
 
 
 def _check_parts(file, parts):
