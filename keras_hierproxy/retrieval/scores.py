@@ -225,8 +225,8 @@ def check_answerable(name, **arguments):
     if "groups" in arguments:
         group = " and outside its group"
         advice += (
-            ", of two groups or more. Groups (in a CSV file the column 'group') are what "
-            "was taken together; a level of labels needs another name"
+            ", of two groups or more. Groups (in a CSV file the column 'group') are "
+            "what was taken together; a level of labels needs another name"
         )
     raise ValueError(
         f"No query of {name} has a row of its class {where}{group}, on any level: all "

@@ -162,8 +162,7 @@ def _check_divided(file, names):
         if separator in whole and "path" not in names:
             raise ValueError(
                 f"{file}: columns must be divided by commas, and here they are by "
-                f"{its_name}. Received: {whole!r}. Save it with commas, or read it with "
-                f"`pandas.read_csv(path, sep={separator!r}).to_csv(path, index=False)`."
+                f"{its_name}. Received: {whole!r}. Save it with commas."
             )
 
 
