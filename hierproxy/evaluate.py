@@ -116,18 +116,18 @@ def evaluate(
         name = "embeddings"
         done = runs.evaluate_embeddings(model, k, metrics, console.is_terminal, root)
     else:
-        settings, usual_split = runs.evaluation_settings(model, data, changes)
-        name = split or usual_split
+        source, place, usual = runs.evaluation_source(model, data, changes)
+        name = split or usual
         with console.status("Reading ..."):
             embedder = runs.load_embedder(model)
-            chosen = runs.load_split(settings, name, embedder, model)
+            chosen = runs.load_split(source, place, name, embedder, model)
         done = runs.evaluate_split(
             embedder,
             chosen,
             k,
             metrics,
             console.is_terminal,
-            runs.data_root(settings),
+            runs.data_root(source, place),
         )
     print_metrics(done.data, {name: (done.results, done.intervals)})
     if output is not None:

@@ -14,7 +14,8 @@ def print_plan(plan):
     table = Table("", "", title=escape(f"{recipe.name}: {recipe.description}"))
     table.show_header = False
     weights = f"weights of {backbone.preset}" if backbone.preset else "from scratch"
-    table.add_row("backbone", f"{backbone.architecture}, {weights}")
+    architecture = backbone.architecture or plan.embedder.backbone.name
+    table.add_row("backbone", f"{architecture}, {weights}")
     count = plan.embedder.count_params()
     trained = plan.groups()
     frozen = count - sum(number for _, number, _ in trained)

@@ -145,13 +145,15 @@ def _print_recipes(zoo):
 
 def _print_settings(recipe):
     """A row for each setting of a recipe, and where it comes from."""
+    from keras_hierproxy.recipes.paths import settings  # imported by now
+
     title = f"{recipe['name']}: {recipe['description']}\nsource: {recipe['source']}"
     table = Table(title=escape(title), box=box.SIMPLE, pad_edge=False)
     for header in ("setting", "value", "from"):
         table.add_column(header, overflow="fold")
     told = ("name", "description", "source", "ours", "reported")
     rest = {name: value for name, value in recipe.items() if name not in told}
-    for paths, value in _settings(rest):
+    for paths, value in settings(rest):
         ours = any(
             f"{path}.".startswith(f"{o}.") for path in paths for o in recipe["ours"]
         )
@@ -163,21 +165,3 @@ def _print_settings(recipe):
         recall = zip(reported["k"], reported["recall"], strict=True)
         values = ", ".join(f"Recall@{k} {value}" for k, value in recall)
         console.print(escape(f"Reported: {values} ({reported['source']})."))
-
-
-def _settings(table, *paths):
-    """The settings of a recipe: `(paths, value)`, all paths that --set knows of it.
-
-    In a list of tables, such as that of the losses, a step is the name of one; the
-    first can do without.
-    """
-    for name, value in table.items():
-        steps = [[*path, name] for path in paths or [()]]
-        if isinstance(value, dict):
-            yield from _settings(value, *steps)
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for number, each in enumerate(value):
-                named = [[*step, each["name"]] for step in steps]
-                yield from _settings(each, *named, *([] if number else steps))
-        else:
-            yield [".".join(step) for step in steps], value

@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 
-from keras_hierproxy import layers, losses, models
+from keras_hierproxy import layers, losses, models, recipes, runs
 from keras_hierproxy.datasets import RetrievalDataset
 
 EPOCHS = 3
+SMALL = {"loss": "proxy-anchor", "batch_size": 18, "augment": "none"}
 
 
 def make_data(num_classes=12, per_class=6, shape=(16, 16, 1)):
@@ -21,18 +22,18 @@ def make_data(num_classes=12, per_class=6, shape=(16, 16, 1)):
     return data.split(validation=0.25, test=0.25)
 
 
-def settings(**changes):
-    """Those of a small run on `make_data`, as a dict.
+def new_run(folder, **options):
+    """A small run on `make_data`.
 
     Two whole batches an epoch, and one for each evaluation: one shape to compile.
     """
-    small = {"epochs": EPOCHS, "batch_size": 18, "augment": "none"}
-    return {**small, **changes}
+    recipe = recipes.from_options({**SMALL, "epochs": EPOCHS, **options})
+    return runs.Run(folder, recipe, runs.Place(seed=options.get("seed", 0)))
 
 
 def begin(run, data):
     """Begins with a small embedder that is compiled in no time."""
-    keras.utils.set_random_seed(run.settings.seed)
+    keras.utils.set_random_seed(run.place.seed)
     inputs = keras.Input(data.train.images.shape[1:])
     features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
     features = keras.layers.Dense(16, "relu")(features)

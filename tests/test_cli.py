@@ -1,5 +1,4 @@
 import contextlib
-import dataclasses
 import io
 import json
 import re
@@ -14,7 +13,8 @@ import pytest
 from typer.main import get_command
 
 import hierproxy
-from keras_hierproxy import models, runs
+from keras_hierproxy import models, recipes, runs
+from keras_hierproxy.runs.record import Record
 from keras_hierproxy.trees import Tree
 from tests.command_line import run_main, start
 from tests.photos import write_photos
@@ -268,8 +268,8 @@ def test_what_cannot_be_trained_is_refused(refused, photos, shared_data, tmp_pat
             "--test-groups Greek",
             "Received in both: Greek",
         ),
-        ("--data photos --train-groups a", "--train-groups does not go with --data"),
-        ("--data photos --test-split val", "--test-split does not go with --data"),
+        ("--data photos --train-groups a", "--train-groups does not go with /"),
+        ("--data photos --test-split val", "--test-split does not go with /"),
         ("--data photos --root data", "--root does not go with --data"),
         ("--data photos --loss cosface --level-sizes 3", "goes with --loss hpl"),
         ("--data photos --level-sizes 6", "Received: num classes 5, --level-sizes 6"),
@@ -328,17 +328,18 @@ def test_what_cannot_be_evaluated_is_refused(refused, trained, shared_data, tmp_
         assert message in refused("evaluate", *arguments.split()), arguments
 
 
-def write_run(folder, photos, ready=True, **settings):
+def write_run(folder, photos, ready=True, **options):
     """A run whose model has a hierarchy, though not by training."""
-    settings = runs.Settings(data=str(photos), image_size=16, **settings)
-    embedder = runs.build_embedder(settings, runs.load_data(settings).train)
+    recipe = recipes.from_options({"data": str(photos), "image_size": 16, **options})
+    place = runs.Place()
+    train = runs.load_data(recipe.data, place).train
+    embedder = recipes.build_embedder(recipe, train, place.seed, 2)
     if ready:
         embedder.proxies.refresh()
     embedder.optimizer.build(embedder.trainable_variables)
     folder.mkdir()
     embedder.save(folder / "model.keras")
-    record = {"settings": dataclasses.asdict(settings)}
-    (folder / "run.json").write_text(json.dumps(record))
+    Record(recipe, place).write(folder)
 
 
 def read_tree(folder, name):
@@ -413,10 +414,10 @@ def test_what_has_no_tree_is_refused(refused, trained, photos):
     shutil.copytree(photos, "others")
     shutil.copytree(photos / CLASSES[0], "others/bag/new")
     record = json.loads(Path("hpl/run.json").read_text())
-    record["settings"]["data"] = "others"
+    record["recipe"]["data"]["name"] = str(Path("others").resolve())
     Path("hpl/run.json").write_text(json.dumps(record))
     for run, message in (
-        (trained, "has no hierarchy to draw: it was trained with --loss proxy-anchor"),
+        (trained, "has no hierarchy to draw: it was trained by photos-proxy-anchor"),
         ("young", "came before the first in which one is learned. --loss hpl, hier"),
         ("hpl", "'others/train' had 5 classes and has 6"),
         (photos, "is not the folder of a run"),
@@ -436,11 +437,8 @@ def test_another_backend_in_the_same_process_is_refused(refused):
 def test_options_are_those_of_a_run():
     train = get_command(hierproxy.app).commands["train"]
     defaults = {option.name: option.default for option in train.params}
-    settings = vars(runs.Settings())
-    # What only recipes say.
-    assert [settings.pop(name) for name in ("validation", "quarter_turns")] == [None, 0]
-    assert {name: defaults[name] for name in settings} == settings
-    assert list(hierproxy.methods.LOSSES) == list(runs.LOSSES)
+    assert {name: defaults[name] for name in recipes.DEFAULTS} == recipes.DEFAULTS
+    assert set(hierproxy.methods.LOSSES) == set(recipes.LOSSES)
 
 
 @once

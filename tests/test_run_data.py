@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from keras_hierproxy import datasets, layers, models
+from keras_hierproxy.recipes import Source, absolute
 from keras_hierproxy.runs.data import (
+    Place,
     load_data,
+    name_of,
     read_folder,
     read_unlabelled,
     usual_split,
 )
-from keras_hierproxy.runs.settings import DATA_SETS, Settings, name_of
 from keras_hierproxy.runs.trained import image_shape_of
 from tests import official_layouts
 
@@ -45,41 +47,38 @@ def items(tmp_path):
 @pytest.mark.parametrize("name", ["cub", "cars", "sop", "in_shop", "inaturalist"])
 def test_official_layouts_by_name(name, tmp_path):
     getattr(official_layouts, f"write_{name}")(tmp_path)
-    settings = Settings(data=name, root=str(tmp_path))
-    assert load_data(settings).train.images.shape[1:] == (96, 96, 3)
-    settings = Settings(data=name, root=str(tmp_path), image_size=16)
-    assert load_data(settings).test.images.shape[1:] == (16, 16, 3)
-    assert load_data(settings, (8, 10, 1)).test.images.shape[1:] == (8, 10, 1)
-    assert isinstance(load_data(settings).test.images, np.ndarray)
-    streamed = load_data(settings, memory_limit=0)
+    source, place = Source(name=name), Place(root=str(tmp_path))
+    assert load_data(source, place).train.images.shape[1:] == (96, 96, 3)
+    source = Source(name=name, image_size=16)
+    assert load_data(source, place).test.images.shape[1:] == (16, 16, 3)
+    assert load_data(source, place, (8, 10, 1)).test.images.shape[1:] == (8, 10, 1)
+    assert isinstance(load_data(source, place).test.images, np.ndarray)
+    streamed = load_data(source, place, memory_limit=0)
     assert isinstance(streamed.test.images, datasets.ImageFiles)
-
-
-def test_every_name_is_loaded_by_name():
-    assert set(DATA_SETS) == set(datasets.NAMES)
 
 
 def test_grocery_store_takes_its_test_split(tmp_path):
     official_layouts.write_grocery_store(tmp_path)
-    settings = Settings(data="grocery_store", root=str(tmp_path), test_split="val")
-    assert load_data(settings).test.num_classes == 2
-    settings = Settings(data="cub", root=str(tmp_path), test_split="val")
+    place = Place(root=str(tmp_path))
+    source = Source(name="grocery_store", test_split="val")
+    assert load_data(source, place).test.num_classes == 2
+    source = Source(name="cub", test_split="val")
     with pytest.raises(ValueError, match="--test-split does not go with --data cub"):
-        load_data(settings)
+        load_data(source, place)
 
 
 def test_skip_bad_reaches_the_reader(tmp_path):
     folder = official_layouts.write_cub(tmp_path)
     (folder / "images" / "006.Bird_5" / "Bird_5_0000.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="not a readable image"):
-        load_data(Settings(data="cub", root=str(tmp_path)))
+        load_data(Source(name="cub"), Place(root=str(tmp_path)))
     with pytest.warns(UserWarning, match="Skipped 1"):
-        data = load_data(Settings(data="cub", root=str(tmp_path), skip_bad=True))
+        data = load_data(Source(name="cub"), Place(root=str(tmp_path), skip_bad=True))
     assert len(data.test) == 8
 
 
 def test_a_csv_file_without_a_split(items):
-    data = load_data(Settings(data=items()))
+    data = load_data(Source(name=items()), Place())
     assert [data.train.num_classes, data.validation.num_classes] == [5, 2]
     assert data.test.num_classes == 2
     assert data.train.level_names == ("kind", "half")
@@ -87,21 +86,21 @@ def test_a_csv_file_without_a_split(items):
 
 
 def test_the_usual_split(items, tmp_path):
-    assert usual_split(Settings(data="glyphs")) == "test"
-    assert usual_split(Settings(data=str(tmp_path))) == "all"
-    assert usual_split(Settings(data=items())) == "all"
-    assert usual_split(Settings(data=items("tttteeqqq"))) == "test"
+    assert usual_split(Source(name="glyphs")) == "test"
+    assert usual_split(Source(name=str(tmp_path))) == "all"
+    assert usual_split(Source(name=items())) == "all"
+    assert usual_split(Source(name=items("tttteeqqq"))) == "test"
 
 
 def test_a_csv_file_with_a_split(items):
-    data = load_data(Settings(data=items("tttvvvee")))
+    data = load_data(Source(name=items("tttvvvee")), Place())
     sizes = [part.num_classes for part in (data.train, data.validation, data.test)]
     assert sizes == [3, 3, 2]
     assert data.test.class_names[0] == ("k6", "k7")
-    everything = read_folder(Settings(data=items("tttvvvee")), None)
+    everything = read_folder(Source(name=items("tttvvvee")), Place(), None)
     assert everything.num_classes == 8 and len(everything) == 16
     options = {"min_images": 1, "memory_limit": 0}
-    lazy = read_folder(Settings(data=items("tttvvvee")), None, **options)
+    lazy = read_folder(Source(name=items("tttvvvee")), Place(), None, **options)
     assert isinstance(lazy.images, datasets.ImageFiles)
 
 
@@ -118,14 +117,14 @@ def test_a_csv_file_with_a_split(items):
 )
 def test_a_split_that_no_run_can_use(items, splits, message):
     with pytest.raises(ValueError, match=message):
-        load_data(Settings(data=items(splits)))
+        load_data(Source(name=items(splits)), Place())
 
 
 def test_a_csv_file_of_few_classes(items):
     path = pathlib.Path(items())
     official_layouts.write_lines(path, *path.read_text().splitlines()[:11])
     with pytest.raises(ValueError, match="'items' has 5 classes, and at least 6 are"):
-        load_data(Settings(data=str(path)))
+        load_data(Source(name=str(path)), Place())
 
 
 def test_root_of_a_csv_file(items, tmp_path):
@@ -133,28 +132,30 @@ def test_root_of_a_csv_file(items, tmp_path):
     path.parent.mkdir()
     pathlib.Path(items()).rename(path)
     with pytest.raises(FileNotFoundError, match="18 of the 18 images"):
-        load_data(Settings(data=str(path)))
-    data = load_data(Settings(data=str(path), root=str(tmp_path)))
+        load_data(Source(name=str(path)), Place())
+    data = load_data(Source(name=str(path)), Place(root=str(tmp_path)))
     assert data.test.paths[0].startswith(str(tmp_path / "images"))
 
 
 def test_a_csv_file_is_labelled_and_takes_no_options_of_others(items):
-    assert read_unlabelled(Settings(data=items()), None) is None
+    assert read_unlabelled(Source(name=items()), Place(), None) is None
     with pytest.raises(ValueError, match="--train-groups does not go with --data"):
-        load_data(Settings(data=items(), train_groups=["a"]))
+        load_data(Source(name=items(), train_groups=["a"]), Place())
 
 
 def test_no_such_file():
     with pytest.raises(FileNotFoundError, match="There is no file nowhere.csv"):
-        load_data(Settings(data="nowhere.csv"))
+        load_data(Source(name="nowhere.csv"), Place())
     with pytest.raises(ValueError, match="nor a folder of images nor a .csv file"):
-        load_data(Settings(data="nowhere"))
+        load_data(Source(name="nowhere"), Place())
 
 
 def test_a_file_is_understood_in_another_folder(items, monkeypatch, tmp_path):
     items()
     monkeypatch.chdir(tmp_path)
-    assert Settings(data="items.csv").data == str(tmp_path / "items.csv")
+    assert absolute("items.csv") == str(tmp_path / "items.csv")
+    assert Place(root="images").root == str(tmp_path / "images")
+    assert absolute("nowhere.csv") == "nowhere.csv" and absolute("glyphs") == "glyphs"
 
 
 def test_models_that_cut_to_ink_read_images_at_its_size(tmp_path):

@@ -12,13 +12,16 @@ from keras_hierproxy import (
     datasets,
     losses,
     pictures,
+    recipes,
     retrieval,
     runs,
 )
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.pictures import plot_neighbors
-from tests.small_run import EPOCHS, begin, make_data, settings
+from keras_hierproxy.recipes import build
+from keras_hierproxy.runs.data import check_images
+from tests.small_run import EPOCHS, SMALL, begin, make_data, new_run
 
 # What no backend has a reason to treat in its own way.
 once = pytest.mark.host
@@ -87,7 +90,7 @@ def no_drawing(monkeypatch):
 def finished(data, tmp_path_factory):
     """A run that nothing disturbed: its folder, the run, its metrics."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    run = begin(runs.new_run(folder, settings()), data)
+    run = begin(new_run(folder), data)
     run.fit()
     return folder, run, run.finish()
 
@@ -98,7 +101,8 @@ def test_a_run_writes_its_files(finished, data):
     assert read(folder, "metrics.json") == metrics
     assert not metrics["interrupted"] and metrics["epochs"] == EPOCHS
     record = read(folder, "run.json")
-    assert runs.Settings(**record["settings"]) == run.settings
+    assert recipes.from_dict(record["recipe"], "run.json") == run.recipe
+    assert record["place"] == {"root": None, "skip_bad": False, "seed": 0}
     assert record["backend"] == keras.config.backend()
     assert record["test_before"] == metrics["test_before"] != metrics["test"]
     assert record["data"]["train"] == {"images": 36, "sort": 6, "kind": 5}
@@ -108,7 +112,7 @@ def test_a_run_writes_its_files(finished, data):
 
 @once
 def test_a_finish_searches_once_and_draws_resamples_once(data, tmp_path, monkeypatch):
-    run = begin(runs.new_run(tmp_path / "run", settings(epochs=1)), data)
+    run = begin(new_run(tmp_path / "run", epochs=1), data)
     run.fit()
     calls = []
 
@@ -164,7 +168,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
     epoch, step, stop, finished, data, tmp_path, monkeypatch
 ):
     folder, run, metrics = finished
-    stopped = begin(runs.new_run(tmp_path / "run", settings()), data)
+    stopped = begin(new_run(tmp_path / "run"), data)
     with monkeypatch.context() as patch:
         if epoch == "backup":
             save = keras.callbacks.BackupAndRestore.on_epoch_end
@@ -183,7 +187,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
     if stopped.interrupted and lines:
         assert_holds_the_best_so_far(stopped, data)
 
-    resumed = begin(runs.resume_run(tmp_path / "run", {}), data)
+    resumed = begin(runs.resume_run(tmp_path / "run"), data)
     resumed.fit()
     assert resumed.history == run.history
     assert resumed.finish() == metrics
@@ -196,7 +200,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
 @once
 def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    run = begin(runs.new_run(tmp_path / "run", settings()), data)
+    run = begin(new_run(tmp_path / "run"), data)
 
     def twice():
         ctrl_c()
@@ -216,28 +220,41 @@ def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
 def test_a_finished_run_goes_on(more, finished, data, tmp_path):
     folder, run, metrics = finished
     shutil.copytree(folder, tmp_path / "run")
-    options = {"epochs": EPOCHS + more} if more else {}
-    resumed = begin(runs.resume_run(tmp_path / "run", options), data)
+    epochs = EPOCHS + more if more else None
+    resumed = begin(runs.resume_run(tmp_path / "run", epochs=epochs), data)
     resumed.fit()
     history = resumed.history
     assert len(history["loss"]) == EPOCHS + more
     assert {name: values[:EPOCHS] for name, values in history.items()} == run.history
     assert resumed.finish()["test_before"] == metrics["test_before"]
     record = read(tmp_path / "run", "run.json")
-    assert record["settings"]["epochs"] == EPOCHS + more
+    assert record["recipe"]["training"]["epochs"] == EPOCHS + more
 
 
 @once
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": "triplet"}, "was started with loss='hpl'"),
-        ({"seed": 1, "epochs": 9}, "was started with seed=0. Resume it without"),
+        ({"loss": "triplet"}, "started with .*loss.proxy_anchor.margin=0.1.* Resume"),
+        ({"batch_size": 12}, "started with data.batch_size=18. Resume it without"),
+        ({"epochs": 9, "seed": 1}, None),
     ],
 )
-def test_resuming_with_other_settings_is_refused(options, message, finished):
+def test_resuming_by_another_recipe_is_refused(options, message, finished):
+    recipe = recipes.from_options(SMALL | options)
+    if message is None:
+        run = runs.resume_run(finished[0], recipe, epochs=9)
+        assert run.recipe.training.epochs == 9
+        return
     with pytest.raises(ValueError, match=message):
-        runs.resume_run(finished[0], options)
+        runs.resume_run(finished[0], recipe)
+
+
+@once
+def test_resuming_in_another_place_is_refused(finished):
+    message = "was started with seed=0. Resume it without"
+    with pytest.raises(ValueError, match=message):
+        runs.resume_run(finished[0], epochs=9, seed=1)
 
 
 @once
@@ -247,42 +264,42 @@ def test_resuming_on_another_backend_is_refused(finished, tmp_path):
     record["backend"] = "another"
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="Resume it with --backend another"):
-        runs.resume_run(tmp_path / "run", {})
+        runs.resume_run(tmp_path / "run")
 
 
 @once
 def test_resuming_with_other_data_is_refused(finished):
     with pytest.raises(ValueError, match="The data has changed.*'images': 36"):
-        begin(runs.resume_run(finished[0], {}), make_data(per_class=4))
+        begin(runs.resume_run(finished[0]), make_data(per_class=4))
 
 
 @once
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="There is no run to resume in"):
-        runs.resume_run(tmp_path, {})
+        runs.resume_run(tmp_path)
 
 
 @once
 def test_a_new_run_overwrites_nothing(finished, tmp_path):
     with pytest.raises(ValueError, match="is not empty.*--output, or .* with --resume"):
-        runs.new_run(finished[0], settings())
+        new_run(finished[0])
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(ValueError, match="is not empty.*--output\\.$"):
-        runs.new_run(tmp_path, settings())
+        new_run(tmp_path)
 
 
 @once
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is not a folder"):
-        runs.new_run(tmp_path / "file", settings())
+        new_run(tmp_path / "file")
 
 
 @once
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_a_missing_split_is_named(part, data, tmp_path):
     without = dataclasses.replace(data, **{part: None})
-    run = runs.new_run(tmp_path / "run", settings())
+    run = new_run(tmp_path / "run")
     with pytest.raises(ValueError, match=f"Received: no {part} classes"):
         run.begin(without, embedder=None)
     assert not (tmp_path / "run").exists()
@@ -290,8 +307,8 @@ def test_a_missing_split_is_named(part, data, tmp_path):
 
 @once
 def test_wrong_batches_are_refused_before_anything_is_written(data, tmp_path):
-    run = runs.new_run(tmp_path / "run", settings(images_per_class=30))
-    with pytest.raises(ValueError, match="18 // 30 = 0 classes in a batch"):
+    run = new_run(tmp_path / "run", images_per_class=9, batch_size=72)
+    with pytest.raises(ValueError, match="72 // 9 = 8 classes in a batch, of 6"):
         run.begin(data, embedder=None)
     assert not (tmp_path / "run").exists()
 
@@ -304,7 +321,7 @@ def test_wrong_batches_are_refused_before_anything_is_written(data, tmp_path):
 def test_losses_over_pairs_get_balanced_batches(
     loss, images_per_class, expected, data, tmp_path
 ):
-    run = runs.new_run(tmp_path, settings(loss=loss, images_per_class=images_per_class))
+    run = new_run(tmp_path, loss=loss, images_per_class=images_per_class)
     begin(run, data)
     _, labels = run.batches[0]
     assert np.bincount(labels)[labels].min() == expected or expected == 1
@@ -316,15 +333,15 @@ def test_losses_over_pairs_get_balanced_batches(
     ("data_set", "augment", "expected"),
     [
         ("glyphs", None, [datasets.RandomAffine]),
-        ("photos", None, [datasets.RandomResizedCrop]),
+        ("photos/", None, [datasets.RandomResizedCrop]),
         ("glyphs", "crop", [datasets.RandomResizedCrop]),
-        ("photos", "none", []),
+        ("photos/", "none", []),
     ],
 )
 def test_letters_are_distorted_and_photos_cropped(
     data_set, augment, expected, data, tmp_path
 ):
-    run = runs.new_run(tmp_path, settings(data=data_set, augment=augment))
+    run = new_run(tmp_path, data=data_set, augment=augment)
     begin(run, data)
     assert [type(augment) for augment in run.batches.augment] == expected
 
@@ -332,7 +349,7 @@ def test_letters_are_distorted_and_photos_cropped(
 @once
 def test_recall_is_measured_at_what_few_images_allow(tmp_path):
     few = make_data(num_classes=8, per_class=2)
-    run = begin(runs.new_run(tmp_path / "run", settings()), few)
+    run = begin(new_run(tmp_path / "run"), few)
     before = read(tmp_path / "run", "run.json")["test_before"]
     assert [name for name in before if name.startswith("recall")] == [
         "recall@1",
@@ -356,15 +373,17 @@ def test_the_options_of_a_loss_are_those_of_the_package():
         losses.SumLoss,
         losses.HIERLoss,  # stands beside another, never alone
     }
-    assert set(runs.LOSSES.values()) == there - bases
+    all_of_them = (recipes.from_options({"loss": name}) for name in recipes.LOSSES)
+    found = {type(build.loss(recipe)) for recipe in all_of_them}
+    assert found == there - bases | {losses.SumLoss}
 
 
 @once
-@pytest.mark.parametrize("name", runs.LOSSES)
+@pytest.mark.parametrize("name", recipes.LOSSES)
 def test_every_loss_finds_what_it_reads(name, data):
-    embedder = runs.build_embedder(runs.Settings(loss=name), data.train)
+    embedder = build_embedder(data.train, loss=name)
     main, *others = getattr(embedder.loss, "terms", [embedder.loss])
-    assert isinstance(main, runs.LOSSES[name])
+    assert isinstance(main, losses.HierProxyLoss) == name.startswith("hpl")
     assert [type(other) for other in others] == (
         [losses.HIERLoss] if name in ("hier", "hpl-hier") else []
     )
@@ -374,6 +393,13 @@ def test_every_loss_finds_what_it_reads(name, data):
         np.testing.assert_array_equal(
             embedder.proxies.parents(1), data.train.taxonomy[:, 0]
         )
+
+
+def build_embedder(train, **options):
+    recipe = recipes.from_options(options)
+    embedder = recipes.build_embedder(recipe, train, options.get("seed", 0), 2)
+    check_images(train, embedder)
+    return embedder
 
 
 def rates(embedder):
@@ -392,24 +418,24 @@ def rates(embedder):
 
 @once
 def test_a_preset_is_fine_tuned(data, tmp_path):
-    trained = runs.build_embedder(runs.Settings(embedding_dim=24), data.train)
+    trained = build_embedder(data.train, embedding_dim=24)
     assert rates(trained) == pytest.approx((1e-3, 1e-3, 1e-2))
     trained.save_to_preset(tmp_path)
-    preset = runs.Settings(preset=str(tmp_path), seed=1)
-    embedder = runs.build_embedder(preset, make_data(20).train)
+    preset = {"preset": str(tmp_path), "seed": 1}
+    embedder = build_embedder(make_data(20).train, **preset)
     assert rates(embedder) == pytest.approx((1e-5, 1e-4, 1e-2))
     assert embedder.proxies.num_classes == 10
     images = data.test.images
     np.testing.assert_allclose(embedder.embed(images), trained.embed(images), atol=1e-6)
-    given = dataclasses.replace(preset, learning_rate=1e-4, proxy_learning_rate=0.1)
-    embedder = runs.build_embedder(given, data.train)
+    given = {"learning_rate": 1e-4, "proxy_learning_rate": 0.1}
+    embedder = build_embedder(data.train, **preset, **given)
     assert rates(embedder) == pytest.approx((1e-4, 1e-4, 0.1))
 
 
 @once
 def test_one_seed_one_model(data):
     def start(seed):
-        embedder = runs.build_embedder(runs.Settings(seed=seed), data.train)
+        embedder = build_embedder(data.train, seed=seed)
         return np.array(embedder.get_layer("head").kernel)
 
     np.testing.assert_array_equal(start(3), start(3))
@@ -418,34 +444,32 @@ def test_one_seed_one_model(data):
 
 @once
 def test_images_that_do_not_fit_the_model_are_refused(data, tmp_path):
-    embedder = runs.build_embedder(runs.Settings(), data.train)
+    embedder = build_embedder(data.train)
     embedder.save_to_preset(tmp_path)
     with pytest.raises(ValueError, match=r"\(16, 16, 1\).*have shape \(16, 16, 3\)"):
-        runs.build_embedder(
-            runs.Settings(preset=str(tmp_path)), make_data(shape=(16, 16, 3)).train
-        )
+        build_embedder(make_data(shape=(16, 16, 3)).train, preset=str(tmp_path))
 
 
 @once
 def test_hpl_taxonomy_needs_two_levels(data):
     flat = RetrievalDataset(data.train.images, data.train.labels[:, 0])
-    with pytest.raises(ValueError, match="two or more levels.*Take --loss hpl"):
-        runs.build_embedder(runs.Settings(loss="hpl-taxonomy"), flat)
+    with pytest.raises(ValueError, match="have one level. .`--loss hpl` learns"):
+        build_embedder(flat, loss="hpl-taxonomy")
 
 
 @once
 def test_options_that_go_with_some_losses_only(data):
     for option in ({"level_sizes": [3]}, {"latent_proxies": 8}, {"max_triplets": 9}):
         with pytest.raises(ValueError, match="goes with --loss h.*--loss cosface"):
-            runs.Settings(loss="cosface", **option)
-    embedder = runs.build_embedder(runs.Settings(level_sizes=[3, 2]), data.train)
+            recipes.from_options({"loss": "cosface", **option})
+    embedder = build_embedder(data.train, level_sizes=[3, 2])
     assert embedder.proxies.level_sizes == (3, 2)
 
 
 @once
 def test_evaluation_measures_in_the_embedders_geometry(data):
     for loss, geometry in (("hyp", PoincareBall()), ("sup-con", Sphere())):
-        embedder = runs.build_embedder(runs.Settings(loss=loss), data.train)
+        embedder = build_embedder(data.train, loss=loss)
         evaluation = runs.evaluate_split(embedder, data.test)
         assert evaluation.geometry == geometry
         expected = retrieval.evaluate(

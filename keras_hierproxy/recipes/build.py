@@ -15,6 +15,9 @@ from keras_hierproxy.recipes.losses import OVER_PROXIES
 from keras_hierproxy.recipes.table import unknown
 from keras_hierproxy.regularizers import SoftOrthogonality
 
+# Fields of a recipe's model that are arguments of `ImageEmbedder`.
+_OF_THE_HEAD = {"embedding_dim", "pooling", "last_norm", "head_initializer"}
+
 
 def batches(recipe, train, seed):
     """The batches of a run.
@@ -105,26 +108,29 @@ def callbacks(recipe):
 def _embedder(recipe, train, load_weights):
     model, backbone = recipe.model, recipe.model.backbone
     geometry = _geometry(model.geometry)
+    stated = model.model_dump(exclude_none=True, include=_OF_THE_HEAD)
     options = {
-        "embedding_dim": model.embedding_dim,
-        "pooling": model.pooling,
-        "last_norm": model.last_norm,
-        "head_initializer": model.head_initializer,
-        "frozen": model.freeze,
+        **stated,
         "geometry": geometry,
         "proxies": _proxies(recipe, train),
         "latent": None
         if recipe.proxies.latent is None
         else LatentHierarchy(recipe.proxies.latent, geometry, name="latent"),
     }
-    if backbone.preset is not None and load_weights:
+    if model.freeze:
+        options["frozen"] = model.freeze
+    as_it_is = backbone.architecture is None
+    if backbone.preset is not None and (load_weights or as_it_is):
+        if options["proxies"] is None:
+            options["num_classes"] = None
         shape = backbone.arguments.get("image_shape")
         if shape is not None:
             options["image_shape"] = tuple(shape)
         if backbone.scale is not None:
             options["preprocessor"] = _scaling(backbone)
         embedder = ImageEmbedder.from_preset(backbone.preset, **options)
-        if getattr(embedder.preprocessor, "image_size", None) is not None:
+        resizes = getattr(embedder.preprocessor, "image_size", None) is not None
+        if resizes and not as_it_is:
             # Images have the recipe's size already.
             embedder.preprocessor.image_size = None
         return embedder
@@ -212,7 +218,7 @@ def _proxies(recipe, train):
     if train.num_levels < 2:
         raise ValueError(
             "proxies.hierarchy.learned: must be true, since the labels of "
-            f"{train.name!r} have one level."
+            f"{train.name!r} have one level. (`--loss hpl` learns a hierarchy.)"
         )
     return HierProxies(train.num_classes, taxonomy=train.taxonomy, **options)
 

@@ -1,6 +1,7 @@
 """Settings of a recipe that do not go together."""
 
 import inspect
+import os
 
 from keras_hierproxy import datasets
 from keras_hierproxy.recipes import paths
@@ -9,6 +10,10 @@ from keras_hierproxy.recipes.table import unknown
 
 # Options of a reader of images, for data without a name of its own.
 _FOLDER_OPTIONS = ("image_size",)
+# Options that not every data set has.
+_OPTIONS = ("image_size", "validation", "train_groups", "test_groups", "test_split")
+# What a preset that is taken as it is brings with it.
+_OF_PRESETS = ("embedding_dim", "pooling", "last_norm", "head_initializer")
 # Arguments of `conv4` besides the shape of images.
 _CONV4 = ("filters",)
 # Their labels have one level.
@@ -28,22 +33,44 @@ def conflicts(recipe):
 
 
 def _data(data):
-    is_path = data.name.lower().endswith(".csv") or "/" in data.name
-    if data.name not in datasets.NAMES and not is_path:
+    if data.name not in datasets.NAMES and not is_path(data.name):
         yield (
             "data.name",
             f"{data.name} {unknown(data.name, datasets.NAMES)} A folder of images is "
             "told by a / in it, a CSV file by its .csv.",
         )
         return
-    options = ("image_size", "validation", "train_groups", "test_groups", "test_split")
-    if is_path:
-        taken = _FOLDER_OPTIONS
-    else:
-        taken = inspect.signature(datasets.loader(data.name)).parameters
-    for name in options:
-        if getattr(data, name) is not None and name not in taken:
-            yield f"data.{name}", f"does not go with {data.name}. Leave it out."
+    for name in misplaced(data):
+        yield f"data.{name}", f"does not go with {data.name}. Leave it out."
+
+
+def is_path(name):
+    """Whether data is a folder or a CSV file, by its name."""
+    return name.lower().endswith(".csv") or "/" in name or os.sep in name
+
+
+def misplaced(source):
+    """The options of single data sets that are given for another one.
+
+    Args:
+        source: `Source`, of data that there is.
+
+    Returns:
+        list of names of fields.
+    """
+    taken = _FOLDER_OPTIONS
+    if source.name in datasets.NAMES:
+        taken = parameters(datasets.loader(source.name))
+    return [
+        name
+        for name in _OPTIONS
+        if getattr(source, name) is not None and name not in taken
+    ]
+
+
+def parameters(function):
+    """The names of a function's arguments."""
+    return tuple(inspect.signature(function).parameters)
 
 
 def _sampler(data):
@@ -88,6 +115,22 @@ def _model(model):
         if given and not ball:
             yield f"model.geometry.{name}", "does not go with the sphere."
     backbone = model.backbone
+    if backbone.architecture is None:
+        if backbone.preset is None:
+            yield (
+                "model.backbone.architecture",
+                "is missing: conv4, or a class of keras_hub.models such as "
+                "ResNetBackbone. Or name a preset in model.backbone.preset.",
+            )
+        for name in backbone.arguments:
+            yield (
+                f"model.backbone.arguments.{name}",
+                "goes with model.backbone.architecture, which is not there.",
+            )
+    else:
+        for name in _OF_PRESETS:
+            if getattr(model, name) is None:
+                yield f"model.{name}", "is missing."
     if backbone.architecture == "conv4":
         if backbone.preset is not None:
             yield "model.backbone.preset", "does not go with conv4, which has none."
@@ -104,7 +147,7 @@ def _model(model):
         if backbone.architecture == "conv4" and getattr(backbone, name) is not None:
             yield f"model.backbone.{name}", "does not go with conv4, which scales."
     if (backbone.preset, backbone.scale) == (None, None):
-        if backbone.architecture != "conv4":
+        if backbone.architecture not in ("conv4", None):
             yield (
                 "model.backbone.scale",
                 "is missing: without a preset nothing says how pixels are scaled. "
@@ -154,7 +197,8 @@ def _hierarchy(recipe):
     if not hierarchy.learned and recipe.data.name in _FLAT:
         yield (
             f"{path}.learned",
-            f"must be true: the labels of {recipe.data.name} have one level.",
+            f"must be true: the labels of {recipe.data.name} have one level. "
+            "(`--loss hpl` learns a hierarchy.)",
         )
     for name in ("level_sizes", "warmup_epochs", "every"):
         if not hierarchy.learned and getattr(hierarchy, name) is not None:

@@ -1,17 +1,12 @@
 """The files of recipes."""
 
-import copy
 import pathlib
 import tomllib
 
-import pydantic
-
-from keras_hierproxy import shipped
+from keras_hierproxy import json_files, shipped
 from keras_hierproxy.checks import did_you_mean
-from keras_hierproxy.recipes import paths
-from keras_hierproxy.recipes.combinations import conflicts
-from keras_hierproxy.recipes.schema import Recipe
-from keras_hierproxy.recipes.wording import in_words
+from keras_hierproxy.recipes import older
+from keras_hierproxy.recipes.checking import change, changed, from_dict
 
 _MOST_BYTES = 2**20
 
@@ -30,7 +25,8 @@ def find(name):
     """The file of a recipe.
 
     Args:
-        name: that of a shipped recipe, or the path of a TOML file.
+        name: that of a shipped recipe, or the path of a TOML file, of a run's folder
+            or of its `run.json`.
 
     Raises:
         FileNotFoundError: there is none.
@@ -39,12 +35,15 @@ def find(name):
     if name in names():
         return folder() / f"{name}.toml"
     path = pathlib.Path(name)
-    if path.suffix == ".toml" and path.is_file():
+    if (path / "run.json").is_file():
+        return path / "run.json"
+    if path.suffix in (".toml", ".json") and path.is_file():
         return path
     hint = did_you_mean(path.stem, names(), most=3, show=str)
     raise FileNotFoundError(
         f"There is no recipe {name}, neither among the shipped ones nor as a .toml "
-        f"file.{hint} `hierproxy zoo list --recipes` lists the shipped ones."
+        f"file nor as the folder of a run.{hint} `hierproxy zoo list --recipes` lists "
+        "the shipped ones."
     )
 
 
@@ -52,7 +51,8 @@ def load(path, overrides=()):
     """Reads a recipe and checks all of it.
 
     Args:
-        path: of a TOML file, or the name of a shipped recipe.
+        path: of a TOML file, or the name of a shipped recipe; or a run's folder, for
+            the recipe that it was trained by.
         overrides: strings such as `"loss.margin=0.2"`, the values as in TOML; an empty
             value leaves the setting out. What they change is listed in `ours`.
 
@@ -75,6 +75,9 @@ def load(path, overrides=()):
     ```
     """
     path = find(path)
+    if path.suffix == ".json":
+        recipe = older.of_run(json_files.read(path), path)
+        return change(recipe, overrides, path)
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
@@ -86,47 +89,7 @@ def load(path, overrides=()):
         raise ValueError(f"{path} is no TOML file: {error}.") from None
     except RecursionError:
         raise ValueError(f"{path} is no recipe: it is nested too deeply.") from None
-    before = copy.deepcopy(tree)
-    changed = [paths.change(tree, assignment) for assignment in overrides]
-    ours = tree.get("ours", [])
-    if changed and isinstance(ours, list):
-        # A path that was wrong before is told below.
-        gone = [each for each in ours if _is_there(before, each)]
-        gone = [each for each in gone if not _is_there(tree, each)]
-        tree["ours"] = [each for each in ours if each not in gone]
-        tree["ours"] += [each for each in changed if _is_there(tree, each)]
+    tree = changed(tree, overrides)
     if "name" in tree:
         raise ValueError(f"{path}: name: is that of the file. Leave it out.")
     return from_dict({"name": path.stem, **tree}, path)
-
-
-def from_dict(tree, origin):
-    """A recipe of nested dicts and lists, such as `recipe.model_dump(mode="json")`.
-
-    Args:
-        tree: dict.
-        origin: what errors begin with.
-
-    Returns:
-        `Recipe`.
-
-    Raises:
-        ValueError: as of `load`.
-    """
-    try:
-        recipe = Recipe.model_validate(tree)
-    except pydantic.ValidationError as error:
-        wrong = in_words(tree, error)
-    else:
-        wrong = [f"{field}: {explanation}" for field, explanation in conflicts(recipe)]
-    if wrong:
-        raise ValueError("\n".join(f"{origin}: {line}" for line in wrong))
-    return recipe
-
-
-def _is_there(tree, path):
-    try:
-        paths.check(tree, path)
-    except (ValueError, AttributeError):  # the path may be anything
-        return False
-    return True

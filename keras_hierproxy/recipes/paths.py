@@ -55,6 +55,24 @@ def change(tree, assignment):
     return path
 
 
+def settings(table, *paths):
+    """The settings of a recipe: `(paths, value)`, all paths that --set knows of it.
+
+    In a list of tables, such as that of the losses, a step is the name of one; the
+    first can do without.
+    """
+    for name, value in table.items():
+        steps = [[*path, name] for path in paths or [()]]
+        if isinstance(value, dict):
+            yield from settings(value, *steps)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, each in enumerate(value):
+                named = [[*step, each["name"]] for step in steps]
+                yield from settings(each, *named, *([] if number else steps))
+        else:
+            yield [".".join(step) for step in steps], value
+
+
 def as_text(tree, location):
     """The path of a place that is given as keys and indices.
 

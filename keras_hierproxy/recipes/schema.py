@@ -4,40 +4,53 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from keras_hierproxy import shipped
 from keras_hierproxy.datasets.images import MAX_SIDE
 from keras_hierproxy.recipes.augmentation import Augmentation
 from keras_hierproxy.recipes.losses import AnyLoss, Count, NotNegative, Positive
 from keras_hierproxy.recipes.table import Table
+from keras_hierproxy.schemas import Text
 
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Percent = Annotated[float, pydantic.Field(ge=0, le=100)]
 AtLeastTwo = Annotated[int, pydantic.Field(ge=2)]
+# Images of pretrained networks, where these do not say otherwise.
+PRETRAINED = (224, 224, 3)
 PerChannel = Annotated[list[float], pydantic.Field(min_length=1, max_length=3)]
 
 
-class Data(Table):
-    """What is trained and tested on, and how batches are drawn.
+class Source(Table):
+    """Which images are read, and how.
 
     Attributes:
         name: as in `hierproxy train --data`.
-        image_size: side in pixels; absent where the data set has its own.
+        image_size: side in pixels; absent where the data set, or the preset that is
+            trained, has its own.
         validation: share of the training classes to set aside; absent where the data
             set has its own validation classes. 0 for none, as in papers.
         train_groups, test_groups, test_split: options of single data sets.
         quarter_turns: whether each training class turned by 90, 180 and 270 degrees
             is a further class; of `letters` each drawn one.
-        batch_size, sampler, images_per_class, super_classes, super_level: as in
-            `RetrievalDataset.batches`.
-        augment: one after another.
     """
 
-    name: str
+    name: Text
     image_size: Annotated[int, pydantic.Field(ge=16, le=MAX_SIDE)] | None = None
     validation: Share | None = None
     train_groups: list[str] | None = None
     test_groups: list[str] | None = None
     test_split: str | None = None
     quarter_turns: bool = False
+
+
+class Data(Source):
+    """What is trained and tested on, and how batches are drawn.
+
+    Attributes:
+        batch_size, sampler, images_per_class, super_classes, super_level: as in
+            `RetrievalDataset.batches`.
+        augment: one after another.
+    """
+
     batch_size: AtLeastTwo
     sampler: Literal["random", "balanced", "hierarchical"]
     images_per_class: AtLeastTwo | None = None
@@ -50,18 +63,19 @@ class Backbone(Table):
     """The network under the head.
 
     Attributes:
-        preset: of keras-hub, whose weights and preparation of images are taken;
-            absent to train from scratch.
+        preset: whose weights and preparation of images are taken; absent to train
+            from scratch.
         architecture: `conv4`, or the class of `keras_hub.models` that the preset is
-            of: what is built without its weights.
+            of: what is built without its weights. Absent to take a preset as it is,
+            with the head and the size of images that it brings.
         arguments: of the architecture; the shape of images comes from the data.
         scale, offset: what a pixel of 0 to 255 is multiplied by, and what is added,
             one number or one a channel. Absent for `conv4`, which scales pixels itself,
             and for presets that know theirs.
     """
 
-    preset: str | None = None
-    architecture: str
+    preset: Text | None = None
+    architecture: str | None = None
     arguments: dict[str, Any] = {}
     scale: PerChannel | None = None
     offset: PerChannel | None = None
@@ -79,15 +93,18 @@ class Model(Table):
     """Backbone, pooling, head: the arguments of `khp.models.ImageEmbedder`.
 
     Attributes:
+        embedding_dim, pooling, last_norm, head_initializer: absent only for a preset
+            that is taken as it is, and then its own; those of `ImageEmbedder` where it
+            has no head.
         fit_to_ink: side in pixels to which images are brought, cut to their ink, by
             `khp.layers.FitToInk`; absent where they are not.
         freeze: parts of the backbone that never train, `frozen` there.
     """
 
-    embedding_dim: AtLeastTwo
-    pooling: Literal["auto", "avg", "max", "avg_max", "gem", "token"]
-    last_norm: bool
-    head_initializer: Literal["glorot_uniform", "he_normal", "orthogonal"]
+    embedding_dim: AtLeastTwo | None = None
+    pooling: Literal["auto", "avg", "max", "avg_max", "gem", "token"] | None = None
+    last_norm: bool | None = None
+    head_initializer: Literal["glorot_uniform", "he_normal", "orthogonal"] | None = None
     fit_to_ink: Annotated[int, pydantic.Field(ge=16, le=MAX_SIDE)] | None = None
     freeze: list[Literal["patch_embedding", "batch_norm"]] = []
     backbone: Backbone
@@ -214,8 +231,8 @@ class Recipe(Table):
         loss: the terms of the loss; their sum is trained.
     """
 
-    name: str
-    description: str
+    name: Text
+    description: Text
     source: str
     ours: list[str] = []
     data: Data
@@ -225,6 +242,21 @@ class Recipe(Table):
     optimizer: Optimizer
     training: Training
     reported: Reported | None = None
+
+    @property
+    def image_shape(self):
+        """`(height, width, channels)` of the images that a preset is trained on.
+
+        Its own, 224 where nothing is known of it, or in the size that the data states.
+        None without a preset: data sets have sizes of their own.
+        """
+        preset = self.model.backbone.preset
+        if preset is None:
+            return None
+        known = shipped.presets().get(preset, {})
+        height, width, channels = known.get("image_shape", PRETRAINED)
+        side = self.data.image_size
+        return (side or height, side or width, channels)
 
     def has_loss(self, name):
         """Whether a term of the loss has that name."""

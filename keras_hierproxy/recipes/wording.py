@@ -9,6 +9,7 @@ _WORDS = {
     "missing": "is missing.",
     "union_tag_not_found": "has no name.",
     "string_type": "must be text in quotes.",
+    "is_instance_of": "must be text in quotes.",
     "bool_type": "must be true or false.",
     "int_type": "must be a whole number.",
     "float_type": "must be a number.",
@@ -29,7 +30,7 @@ _OF_A_TABLE = ("missing", "union_tag_not_found")
 
 
 def in_words(tree, error):
-    """A line `path: explanation` for each thing that is wrong.
+    """`(path, explanation)` of each thing that is wrong.
 
     Args:
         tree: what was read, nested dicts and lists.
@@ -54,8 +55,8 @@ def _line(tree, error):
         explanation = _WORDS[kind].format_map(context)
     path = paths.as_text(tree, location)
     if kind in _OF_A_TABLE or received is _NOTHING:
-        return f"{path}: {explanation}"
-    return f"{path}: {explanation} Received: {_as_toml(received)}"
+        return path, explanation
+    return path, f"{explanation} Received: {_as_toml(received)}"
 
 
 _NOTHING = object()

@@ -13,7 +13,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_hierproxy import optimizers, recipes
+from keras_hierproxy import datasets, optimizers, recipes
 from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.datasets.official.cars import COUNTS as CARS
@@ -23,9 +23,7 @@ from keras_hierproxy.datasets.official.in_shop import COUNTS as IN_SHOP
 from keras_hierproxy.datasets.official.inaturalist import COUNTS as INATURALIST
 from keras_hierproxy.datasets.official.sop import COUNTS as SOP
 from keras_hierproxy.runs import sample_layouts
-from keras_hierproxy.runs.data import DRAWINGS, load_data
-from keras_hierproxy.runs.embedder import check_images
-from keras_hierproxy.runs.settings import DATA_SETS
+from keras_hierproxy.runs.data import DRAWINGS, check_images, load_data
 
 # Without an accelerator a full batch of photos takes minutes: steps have about as many
 # numbers as 8 photos, and half precision, which processors only imitate, is left out.
@@ -128,8 +126,11 @@ class Plan:
         return self.memory_of_weights + self.scale * rest
 
 
-def dry_run(settings):
+def dry_run(recipe, place):
     """Builds what a recipe describes, with random weights, and runs two steps of it.
+
+    A preset that is taken as it is, without its architecture, is loaded with its own
+    weights.
 
     The images are random, in the official layout of the data set, in a temporary
     folder, and read as the true ones would be. Model and proxies are those of the whole
@@ -137,7 +138,8 @@ def dry_run(settings):
     and in float32.
 
     Args:
-        settings: `Settings` of a run by a recipe.
+        recipe: `khp.recipes.Recipe`.
+        place: `Place`; its root is not read.
 
     Returns:
         `Plan`.
@@ -145,19 +147,19 @@ def dry_run(settings):
     Raises:
         ValueError: settings that do not fit each other or the data set.
     """
-    recipe = settings.plan()
     accelerator = _accelerator_memory() is not None
     trial = recipe if accelerator else _smaller(recipe)
     before = 0 if accelerator else _process_memory()
     with tempfile.TemporaryDirectory() as folder, _made_up_data():
-        splits = load_data(_made_up(settings, trial, pathlib.Path(folder)))
+        source, place = _made_up(trial, place, pathlib.Path(folder))
+        splits = load_data(source, place, recipe.image_shape)
         published = recipe.data.name in (*_PUBLISHED, "glyphs")
         whole = _whole(recipe, splits.train)
         # Images of classes that have proxies in the whole data set.
-        batches = recipes.batches(trial, splits.train, settings.seed)
-        steps = len(recipes.batches(recipe, whole, settings.seed))
+        batches = recipes.batches(trial, splits.train, place.seed)
+        steps = len(recipes.batches(recipe, whole, place.seed))
         embedder = recipes.build_embedder(
-            trial, whole, settings.seed, steps, load_weights=False
+            trial, whole, place.seed, steps, load_weights=False
         )
         check_images(splits.train, embedder)
         seconds = _two_steps(embedder, batches, recipe)
@@ -197,25 +199,27 @@ def _smaller(recipe):
     )
 
 
-def _made_up(settings, trial, folder):
-    """Settings that read a folder of random images instead."""
+def _made_up(trial, place, folder):
+    """A source and a place where random images lie instead."""
     data = trial.data
     if data.name == "glyphs":
-        return settings  # rendered, not read
+        return data, place  # rendered, not read
     if data.name in DRAWINGS:
         groups = [*(data.train_groups or ()), *(data.test_groups or ())]
         options = {"alphabets": tuple(groups)} if groups else {}
         sample_layouts.write_omniglot(folder, **options)
-        return dataclasses.replace(settings, root=str(folder))
+        return data, dataclasses.replace(place, root=str(folder))
     # Two batches of training images, where up to half of the classes are for the test.
     images_per_class = max(2, data.images_per_class or 0)
     num_classes = max(8, 4 * data.batch_size // images_per_class)
-    is_known = data.name in DATA_SETS
+    is_known = data.name in datasets.NAMES
     write = getattr(sample_layouts, f"write_{data.name if is_known else 'folder'}")
     write(folder, num_classes, images_per_class, sample_layouts.save_noise)
     if is_known:
-        return dataclasses.replace(settings, root=str(folder), validation=0.0)
-    return dataclasses.replace(settings, data=str(folder), root=None)
+        place = dataclasses.replace(place, root=str(folder))
+        return data.model_copy(update={"validation": 0.0}), place
+    place = dataclasses.replace(place, root=None)
+    return data.model_copy(update={"name": str(folder)}), place
 
 
 def _whole(recipe, train):

@@ -14,17 +14,16 @@ from keras_hierproxy.datasets.images import SkippedImages
 from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
 from keras_hierproxy.runs.data import (
+    check_images,
     data_root,
     load_data,
     read_folder,
     read_unlabelled,
     usual_split,
 )
-from keras_hierproxy.runs.embedder import check_images
-from keras_hierproxy.runs.evaluation import evaluation_settings
+from keras_hierproxy.runs.evaluation import evaluation_source
 from keras_hierproxy.runs.interrupt import StopOnInterrupt
 from keras_hierproxy.runs.read_ahead import read_ahead
-from keras_hierproxy.runs.settings import DATA_SETS
 from keras_hierproxy.runs.trained import (
     image_shape_of,
     load_embedder,
@@ -150,7 +149,7 @@ def prepare_embedding(
         data: name of a data set, a folder, or a CSV file.
         model: path of the model.
         folder: path to write to.
-        changes: dict of further settings that were given.
+        changes: dict of fields of `Source` and `Place` that were given.
         split: name of a split or `"all"`; by default `usual_split`.
         dtype: `"float32"` or `"float16"`.
         batch_size: int.
@@ -160,8 +159,8 @@ def prepare_embedding(
     """
     check_folder(folder)
     model = pathlib.Path(model)
-    settings, _ = evaluation_settings(model, data, changes)
-    split = split or usual_split(settings)
+    source, place, _ = evaluation_source(model, data, changes)
+    split = split or usual_split(source)
     embedder = load_embedder(model)
     _check_model(embedder, model)
     identity = {
@@ -173,16 +172,16 @@ def prepare_embedding(
     }
     image_shape = image_shape_of(embedder, model)
     with _noting_skipped_images() as skipped:
-        chosen = _read(settings, split, image_shape)
+        chosen = _read(source, place, split, image_shape)
     check_images(chosen, embedder)
     identity["data"] = {
         "name": chosen.name,
-        "source": settings.data,
+        "source": source.name,
         "split": split,
         "images": len(chosen.images),
         "image_shape": chosen.images.shape[1:],
     }
-    if (root := data_root(settings)) is not None:
+    if (root := data_root(source, place)) is not None:
         identity["data"]["path"] = os.path.abspath(root)
     identity["made_with"] = {
         "keras_hierproxy": keras_hierproxy.__version__,
@@ -197,7 +196,7 @@ def prepare_embedding(
         skipped,
         dtype,
         batch_size,
-        settings.skip_bad,
+        place.skip_bad,
     )
 
 
@@ -233,24 +232,24 @@ def _noting_skipped_images():
         )
 
 
-def _read(settings, split, image_shape):
+def _read(source, place, split, image_shape):
     """The images to embed; those of a folder stay files until they are needed."""
-    if settings.data in DATA_SETS:
+    if source.name in datasets.NAMES:
         if split == "all":
             raise ValueError(
-                f"--split all is for folders and CSV files. Received: {settings.data}."
+                f"--split all is for folders and CSV files. Received: {source.name}."
             )
         # Grocery Store is small, and may be a zip file, which is decoded at once.
-        reading = {} if settings.data == "grocery_store" else {"memory_limit": 0}
-        return getattr(load_data(settings, image_shape, **reading), split)
-    if (images := read_unlabelled(settings, image_shape)) is not None:
+        reading = {} if source.name == "grocery_store" else {"memory_limit": 0}
+        return getattr(load_data(source, place, image_shape, **reading), split)
+    if (images := read_unlabelled(source, place, image_shape)) is not None:
         if split != "all":
             raise ValueError(
-                f"--split {split} needs classes to split, and {settings.data} holds "
+                f"--split {split} needs classes to split, and {source.name} holds "
                 "images without a folder for each class."
             )
         paths = tuple(str(path) for path in images.paths)
-        return UnlabelledImages(images, paths, pathlib.Path(settings.data).name)
+        return UnlabelledImages(images, paths, pathlib.Path(source.name).name)
     if split == "all":
-        return read_folder(settings, image_shape, min_images=1, memory_limit=0)
-    return getattr(load_data(settings, image_shape, memory_limit=0), split)
+        return read_folder(source, place, image_shape, min_images=1, memory_limit=0)
+    return getattr(load_data(source, place, image_shape, memory_limit=0), split)

@@ -4,34 +4,38 @@ import dataclasses
 import os
 import pathlib
 
-from keras_hierproxy import embeddings, shipped
+from keras_hierproxy import datasets, embeddings, recipes, shipped
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.embeddings.on_disk import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.catalog import METRICS
-from keras_hierproxy.runs.data import load_data, read_folder, usual_split
-from keras_hierproxy.runs.embedder import check_images
+from keras_hierproxy.runs.data import (
+    Place,
+    check_images,
+    load_data,
+    read_folder,
+    usual_split,
+)
 from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.scoring import check_answerable, score
-from keras_hierproxy.runs.settings import DATA_SETS, Settings
 from keras_hierproxy.runs.trained import check_there, image_shape_of
 
 # Of the images in a report.
 THUMBNAIL = (112, 112)
 
 
-def evaluation_settings(model, data, changes):
+def evaluation_source(model, data, given):
     """What `hierproxy evaluate` reads, and the split that it takes by default.
 
     Args:
         model: path of the model.
         data: name or folder, None for what the model's run was trained on.
-        changes: dict of further settings that were given.
+        given: dict of the fields of `Source` and `Place` that were given.
 
     Returns:
-        `(settings, split)`.
+        `(source, place, split)`.
     """
     record = read_record(model)
-    other = None if data is None else Settings(data=data)
+    other = None if data is None else recipes.absolute(data)
     if record is None and other is None:
         known = shipped.presets().get(str(model))
         if known is not None:
@@ -45,31 +49,33 @@ def evaluation_settings(model, data, changes):
             f"{model} is not the folder of a run. Name one, or, if it is another "
             "model, say with --data what to evaluate on."
         )
-    settings = None if record is None else Settings(**record["settings"])
-    split = "test"
-    if other is not None and (settings is None or settings.data != other.data):
-        settings = other
-        split = usual_split(settings)
-    return dataclasses.replace(settings, **changes), split
+    of_place = {name: given[name] for name in ("root", "skip_bad") if name in given}
+    of_source = {name: given[name] for name in given if name not in of_place}
+    if other is None or (record is not None and record.recipe.data.name == other):
+        place = dataclasses.replace(record.place, **of_place)
+        return record.recipe.data.model_copy(update=of_source), place, "test"
+    source = recipes.Source(name=other, **of_source)
+    return source, Place(**of_place), usual_split(source)
 
 
-def load_split(settings, split, embedder, path):
+def load_split(source, place, split, embedder, path):
     """A split as a trained embedder takes it: one of `load_data`, or `"all"`.
 
     Args:
-        settings: `Settings`.
+        source: `khp.recipes.Source`.
+        place: `Place`.
         split: str.
         embedder: of `load_embedder`.
         path: of the model.
     """
     image_shape = image_shape_of(embedder, path)
     if split != "all":
-        data = getattr(load_data(settings, image_shape), split)
-    elif settings.data not in DATA_SETS:
-        data = read_folder(settings, image_shape)
+        data = getattr(load_data(source, place, image_shape), split)
+    elif source.name not in datasets.NAMES:
+        data = read_folder(source, place, image_shape)
     else:
         raise ValueError(
-            f"--split all is for folders of images. Received: --data {settings.data}."
+            f"--split all is for folders of images. Received: --data {source.name}."
         )
     check_images(data, embedder)
     check_answerable(data)

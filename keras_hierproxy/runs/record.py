@@ -2,72 +2,106 @@
 
 import dataclasses
 import pathlib
+from typing import Literal
 
-import pydantic
+import keras
 
-from keras_hierproxy import json_files, schemas
-from keras_hierproxy.runs.embedder import LOSSES
-from keras_hierproxy.runs.settings import Settings
+from keras_hierproxy import json_files, recipes, schemas
+from keras_hierproxy.runs.data import Place
+from keras_hierproxy.runs.scoring import write_record
 
+VERSION = 2
 _ADVICE = (
     "Copy it back from where you have it, or train into another folder (--output)."
 )
 
 
-class _Settings(schemas.Content):
-    """Those of a run, with the types that they have there."""
+@dataclasses.dataclass
+class Record:
+    """What `run.json` holds.
 
-    model_config = pydantic.ConfigDict(extra="forbid")
+    Attributes:
+        recipe: `khp.recipes.Recipe`, all that is trained.
+        place: `Place`, where and by which seed.
+        backend: str.
+        data: dict, parts of the data and how many images and classes each has.
+        test_before: dict, metrics of the untrained model.
+        is_older: bool, whether it tells of options: it was written before runs were
+            recipes.
+    """
+
+    recipe: recipes.Recipe
+    place: Place
+    backend: str | None = None
+    data: dict | None = None
+    test_before: dict | None = None
+    is_older: bool = False
+
+    def write(self, folder):
+        """Writes `run.json`, as of the backend that runs here."""
+        content = {
+            "version": VERSION,
+            "recipe": recipes.as_dict(self.recipe),
+            "place": dataclasses.asdict(self.place),
+            "backend": keras.backend.backend(),
+            "data": self.data,
+            "test_before": self.test_before,
+        }
+        write_record(pathlib.Path(folder) / "run.json", content)
 
 
-_SettingsJson = pydantic.create_model(
-    "_SettingsJson",
-    __base__=_Settings,
-    **{
-        field.name: (field.type, field.default)
-        for field in dataclasses.fields(Settings)
-    },
-)
+class _Place(schemas.Content):
+    root: schemas.Text | None = None
+    skip_bad: bool = False
+    seed: schemas.Count = 0
 
 
-class _Record(schemas.Content):
+class _Run(schemas.Content):
     """What evaluating a run takes."""
 
-    settings: _SettingsJson
+    version: Literal[VERSION]
+    recipe: dict
+    place: _Place
 
 
-class _WholeRecord(_Record):
+class _Rest(schemas.Content):
     """What going on with it takes, too."""
 
     backend: str
-    # Parts of the data, and how many images and classes each has.
     data: dict[str, dict[schemas.Text, schemas.Count]]
     test_before: dict[str, float | None]
 
 
 def read_record(folder, to_resume=False):
-    """What the `run.json` of a run holds, a dict, or None where there is none.
+    """What the `run.json` of a run holds, or None where there is none.
 
     Args:
         folder: path of a run.
         to_resume: bool, whether the run is to go on.
 
+    Returns:
+        `Record`.
+
     Raises:
-        ValueError: it is damaged, or its settings do not go together.
+        ValueError: it is damaged, or its recipe is wrong.
     """
     path = pathlib.Path(folder) / "run.json"
     if not path.exists():
         return None
-    schema = _WholeRecord if to_resume else _Record
-    record = json_files.read(path, schema, _ADVICE)
+    content = json_files.read(path, dict, _ADVICE)
+    is_older = recipes.is_older(content)
+    needed = [_Run] * (not is_older) + [_Rest] * to_resume
+    for schema in needed:
+        json_files.check(content, str(path), schema, _ADVICE)
     try:
-        settings = Settings(**record["settings"])
-        settings.plan()
-        if settings.recipe is None and settings.loss not in LOSSES:
-            raise ValueError(
-                f"settings.loss: must be one of {', '.join(LOSSES)}, received "
-                f"{settings.loss!r}"
-            )
+        recipe = recipes.of_run(content, "recipe")
     except ValueError as error:
         raise json_files.DamagedFile(path, str(error).rstrip("."), _ADVICE) from error
-    return record
+    place = content["settings" if is_older else "place"]
+    is_older = is_older and content["settings"].get("recipe") is None
+    return Record(
+        recipe,
+        Place(**{n: place[n] for n in ("root", "skip_bad", "seed") if n in place}),
+        *(content.get(name) for name in ("backend", "data", "test_before")),
+        is_older=is_older,
+    )

@@ -1,6 +1,6 @@
-"""A training run in a folder: settings, best weights, history, metrics, pictures.
+"""A training run in a folder: its recipe, best weights, history, metrics, pictures.
 
-run.json         the settings, and recall before training
+run.json         the recipe and the place of the run, and recall before training
 history.csv      a line for each whole epoch
 best.weights.h5  the weights of the best validation epoch so far; where a recipe
                  selects the last one, last.weights.h5
@@ -14,21 +14,18 @@ neighbors.png    queries of the test classes with their nearest neighbours
 """
 
 import contextlib
-import dataclasses
 import functools
-import os
 import pathlib
 
 import keras
 
-from keras_hierproxy import datasets, files, pictures, recipes
+from keras_hierproxy import files, pictures, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
-from keras_hierproxy.checks import one_of
 from keras_hierproxy.json_files import DamagedFile
 from keras_hierproxy.models.backup import read_metadata
 from keras_hierproxy.models.saved_objects import check_finite
 from keras_hierproxy.models.weight_files import measure
-from keras_hierproxy.runs.data import DRAWINGS, data_root
+from keras_hierproxy.runs.data import check_images, data_root, name_of
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.history import (
     History,
@@ -38,112 +35,47 @@ from keras_hierproxy.runs.history import (
     write_rows,
 )
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
-from keras_hierproxy.runs.record import read_record
-from keras_hierproxy.runs.scoring import (
-    check_answerable,
-    score,
-    usual_ks,
-    write_record,
-)
-from keras_hierproxy.runs.settings import Settings, name_of
+from keras_hierproxy.runs.record import Record
+from keras_hierproxy.runs.scoring import check_answerable, score, usual_ks
 
 MONITOR = "val_recall@1"
 _PARTS = ("train", "validation", "test")
-# Images of a class in a batch, where a loss needs more than one.
-_IMAGES_PER_CLASS = {"multi-similarity": 4, "sup-con": 4, "triplet": 4}
-_IMAGES_PER_CLASS |= {"hier": 2, "hpl-hier": 2, "hyp": 2}
-# Data sets of letters, whose sides and borders mean something; others are of photos.
-_DRAWN = ("glyphs", *DRAWINGS)
-_AUGMENT = {
-    "affine": datasets.RandomAffine,
-    "crop": datasets.RandomResizedCrop,
-    "none": lambda: None,
-}
-
-
-def new_run(folder, settings):
-    """A `Run` in a folder that must be new or empty.
-
-    Args:
-        folder: path.
-        settings: dict, for `Settings`.
-
-    Raises:
-        ValueError: the folder is not empty, or settings do not go together.
-    """
-    folder = pathlib.Path(folder)
-    _check_new(folder)
-    return Run(folder, Settings(**settings))
-
-
-def resume_run(folder, settings):
-    """The `Run` in a folder, to go on with.
-
-    Args:
-        folder: path.
-        settings: dict of those that were given again; only `epochs` may differ from
-            what the run was started with.
-
-    Raises:
-        ValueError: there is no run, it was started with other settings or on
-            another backend, or it has more epochs than are asked for.
-    """
-    folder = pathlib.Path(folder)
-    record = read_record(folder, to_resume=True)
-    if record is None:
-        raise ValueError(
-            f"There is no run to resume in {folder}. Name its folder with --output."
-        )
-    run = Run(folder, Settings(**{**record["settings"], **settings}), record)
-    changed = [
-        f"{name}={_short(record['settings'].get(name))}"
-        for name, value in dataclasses.asdict(run.settings).items()
-        if record["settings"].get(name, value) != value and name != "epochs"
-    ]
-    if changed:
-        raise ValueError(
-            f"The run in {folder} was started with {', '.join(changed)}. Resume it "
-            "without these options, or start another run."
-        )
-    if record["backend"] != keras.backend.backend():
-        raise ValueError(
-            f"The run in {folder} was started on {record['backend']}. Resume it with "
-            f"--backend {record['backend']}."
-        )
-    done = run.whole_epochs()
-    if run.settings.epochs < done:
-        raise ValueError(
-            f"The run in {folder} has {done} whole epochs. Resume it with --epochs "
-            f"{done + 1} or more. Received: --epochs {run.settings.epochs}."
-        )
-    return run
 
 
 class Run:
-    """A training run in a folder, made by `new_run` or `resume_run`.
+    """A training run in a folder.
 
     `begin`, `fit` and `finish`, in this order. A context manager, in which no other
     process trains in the folder; outside it, each of the three sees to that.
 
+    Args:
+        folder: path, new or empty.
+        recipe: `khp.recipes.Recipe`.
+        place: `Place`.
+        record: `Record` of the run that the folder holds already, to go on with; see
+            `resume_run`.
+
     Attributes:
-        settings: `Settings`.
-        recipe: `khp.recipes.Recipe`, or None.
+        recipe, place: as given.
         interrupted: bool, whether Ctrl-C ended `fit`.
+
+    Raises:
+        ValueError: the folder of a new run is not empty.
     """
 
-    def __init__(self, folder, settings, record=None):
-        self.folder = folder
-        self.settings = settings
+    def __init__(self, folder, recipe, place, record=None):
+        self.folder = pathlib.Path(folder)
+        if record is None:
+            _check_new(self.folder)
+        self.recipe = recipes.anywhere(recipe)
+        self.place = place
         self.interrupted = False
-        self.recipe = settings.plan()
         self._record = record
         self._is_new = record is None
         self._lock = None
-        self._last = (
-            self.recipe is not None and self.recipe.training.selection == "last"
-        )
-        self._history_path = folder / "history.csv"
-        self._weights = folder / f"{'last' if self._last else 'best'}.weights.h5"
+        self._last = self.recipe.training.selection == "last"
+        self._history_path = self.folder / "history.csv"
+        self._weights = self.folder / f"{'last' if self._last else 'best'}.weights.h5"
 
     def __enter__(self):
         lock = files.locked(self.folder, "training in")
@@ -160,43 +92,44 @@ class Run:
         """`history.csv` as a dict of lists, without the column of epochs."""
         return columns(read_rows(self._history_path))
 
-    def begin(self, data, embedder):
+    def begin(self, data, embedder=None):
         """Evaluates a new run's untrained model; checks that a resumed one fits.
 
         Args:
             data: the splits, of `load_data`.
-            embedder: of `build_embedder`.
+            embedder: by default the one that the recipe describes.
         """
         parts = _check_splits(data, self._last)
-        self.data, self.embedder = data, embedder
         # Whatever is wrong with these comes out now.
-        self.batches = _batches(self.settings, self.recipe, data.train)
+        self.batches = recipes.batches(self.recipe, data.train, self.place.seed)
+        if embedder is None:
+            embedder = recipes.build_embedder(
+                self.recipe, data.train, self.place.seed, len(self.batches)
+            )
+            check_images(data.train, embedder)
+        self.data, self.embedder = data, embedder
         self._evaluations = []
         if data.validation is not None:
             evaluation = RetrievalEvaluation(
                 data.validation,
                 k=usual_ks(data.validation),
-                batch_size=self.settings.batch_size,
+                batch_size=self.recipe.data.batch_size,
             )
             self._evaluations.append(evaluation)
         sizes = {part: _sizes(getattr(data, part)) for part in parts}
-        if self._record is not None and self._record["data"] != sizes:
+        if self._record is not None and self._record.data != sizes:
             raise ValueError(
                 f"The data has changed since the run in {self.folder} was started: it "
-                f"had {self._record['data']} and has {sizes}."
+                f"had {self._record.data} and has {sizes}."
             )
-        self._record = {
-            "test_before": self._record and self._record["test_before"],
-            "settings": dataclasses.asdict(self.settings),
-            "backend": keras.backend.backend(),
-            "data": sizes,
-        }
-        if self._record["test_before"] is None:
-            self._record["test_before"] = self._test().results
+        before = self._record and self._record.test_before
+        if before is None:
+            before = self._test().results
+        self._record = Record(self.recipe, self.place, data=sizes, test_before=before)
         with self._alone():
             if self._is_new:
                 _check_new(self.folder)
-            write_record(self.folder / "run.json", self._record)
+            self._record.write(self.folder)
             self._is_new = False
 
     def fit(self, callbacks=()):
@@ -211,9 +144,14 @@ class Run:
             try:
                 self.embedder.fit(
                     self.batches,
-                    epochs=self.settings.epochs,
+                    epochs=self.recipe.training.epochs,
                     verbose=0,
-                    callbacks=[*self._methods(), *keepers, *callbacks, interrupt],
+                    callbacks=[
+                        *recipes.callbacks(self.recipe),
+                        *keepers,
+                        *callbacks,
+                        interrupt,
+                    ],
                 )
             except Interrupted:
                 self.interrupted = True
@@ -237,14 +175,14 @@ class Run:
         selected = epochs if self._last else 1 + recall.index(max(recall))
         metrics = {
             "test": evaluation.results,
-            "test_before": self._record["test_before"],
+            "test_before": self._record.test_before,
             "selected_epoch": selected,
             "epochs": epochs,
             "interrupted": self.interrupted,
         }
         if recall is not None:
             metrics[MONITOR] = recall[selected - 1]
-        if self.recipe is not None and self.recipe.reported is not None:
+        if self.recipe.reported is not None:
             metrics["reported"] = _beside(self.recipe.reported, evaluation.results)
         if recall is not None:
             pictures.plot_recall(
@@ -263,27 +201,21 @@ class Run:
     def _facts(self, metrics):
         """What the report begins with."""
         sizes = ", ".join(
-            f"{count:,} {name}" for name, count in self._record["data"]["test"].items()
+            f"{count:,} {name}" for name, count in self._record.data["test"].items()
         )
-        preset = self.settings.preset
+        preset = self.recipe.model.backbone.preset
         start = f", from {name_of(preset)}" if preset else ""
         return [
             ("run", self.folder.resolve().name),
-            ("test data", f"{name_of(self.settings.data)}: {sizes}"),
-            (
-                "trained with",
-                f"{self.settings.method}, seed {self.settings.seed}{start}",
-            ),
+            ("test data", f"{name_of(self.recipe.data.name)}: {sizes}"),
+            ("trained with", f"{self.recipe.name}, seed {self.place.seed}{start}"),
             (
                 "epoch",
                 f"{metrics['selected_epoch']} of {metrics['epochs']}, "
                 + ("the last" if self._last else "the best on the validation classes"),
             ),
-            ("backend", self._record["backend"]),
+            ("backend", keras.backend.backend()),
         ]
-
-    def _methods(self):
-        return [] if self.recipe is None else recipes.callbacks(self.recipe)
 
     def _keepers(self):
         """The callbacks that write the run's files.
@@ -330,16 +262,16 @@ class Run:
 
     def _test(self):
         test = self.data.test
-        points = self.embedder.embed(test.images, self.settings.batch_size)
+        points = self.embedder.embed(test.images, self.recipe.data.batch_size)
         ks = usual_ks(test)
-        if self.recipe is not None and self.recipe.reported is not None:
+        if self.recipe.reported is not None:
             ks += [k for k in self.recipe.reported.k if k <= test.gallery_size]
         return score(
             test,
             points,
             sorted(set(ks)),
             geometry=self.embedder.geometry,
-            root=data_root(self.settings),
+            root=data_root(self.recipe.data, self.place),
         )
 
 
@@ -376,28 +308,6 @@ def _beside(reported, results):
         },
         "obtained": {name: results.get(name) for name in names},
     }
-
-
-def _short(value):
-    return repr(value["name"] if isinstance(value, dict) else value)
-
-
-def _batches(settings, recipe, train):
-    if recipe is not None:
-        return recipes.batches(recipe, train, settings.seed)
-    options = {}
-    images_per_class = settings.images_per_class
-    if images_per_class is None:
-        images_per_class = _IMAGES_PER_CLASS.get(settings.loss)
-    if images_per_class is not None:
-        options = {"sampler": "balanced", "images_per_class": images_per_class}
-    if isinstance(train.images, datasets.ImageFiles):
-        options["workers"] = os.cpu_count()
-    augment = settings.augment or ("affine" if settings.data in _DRAWN else "crop")
-    augment = _AUGMENT[one_of("augment", augment, _AUGMENT)]()
-    return train.batches(
-        settings.batch_size, seed=settings.seed, augment=augment, **options
-    )
 
 
 def _sizes(data):

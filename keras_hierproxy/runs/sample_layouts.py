@@ -261,10 +261,10 @@ def write_omniglot(root, alphabets=tuple(ALPHABETS), images_per_class=20):
 
 
 def write_folder(root, num_classes=6, images_per_class=3, save=save_color):
-    """A folder a class, as `from_directory` reads it."""
+    """A folder a class, in folders of super-classes, as `from_directory` reads it."""
     for i in range(num_classes):
         for j in range(images_per_class):
-            save(root / f"class{i:05}" / f"{j}.jpg", i)
+            save(root / f"group{i % 4}" / f"class{i:05}" / f"{j}.jpg", i)
     return root
 
 

@@ -6,10 +6,8 @@ import pathlib
 from keras_hierproxy import shipped
 from keras_hierproxy.models import ImageEmbedder, keras_files
 from keras_hierproxy.models.embedder import Embedder
+from keras_hierproxy.recipes.schema import PRETRAINED
 from keras_hierproxy.runs.record import read_record
-
-# As in training with --preset.
-_PRETRAINED_SIZE = 224
 
 
 def load_embedder(path):
@@ -88,12 +86,13 @@ def image_shape_of(embedder, path):
     if None in size:
         record = read_record(path)
         preprocessor = getattr(embedder, "preprocessor", None)
+        # Of keras-hub's image converters.
+        size = getattr(preprocessor, "image_size", None) or PRETRAINED[:2]
         if record is not None:
-            size = [record["settings"]["image_size"] or _PRETRAINED_SIZE] * 2
-        else:
-            # Of keras-hub's image converters.
-            own = getattr(preprocessor, "image_size", None)
-            size = own or [_PRETRAINED_SIZE] * 2
+            recipe = record.recipe
+            side = recipe.data.image_size
+            size = (recipe.image_shape or (side, side))[:2]
+            size = [each or PRETRAINED[0] for each in size]
     return (*size, channels)
 
 

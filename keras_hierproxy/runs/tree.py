@@ -20,7 +20,6 @@ from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.layers import HierProxies
 from keras_hierproxy.runs.evaluation import load_split
 from keras_hierproxy.runs.record import read_record
-from keras_hierproxy.runs.settings import Settings
 from keras_hierproxy.runs.trained import load_embedder
 from keras_hierproxy.trees import Tree
 
@@ -95,20 +94,20 @@ def read_trees(run, split=None):
         raise ValueError(
             f"{run} is not the folder of a run. Name one, as `hierproxy train` writes."
         )
-    settings = Settings(**record["settings"])
+    recipe, source = record.recipe, (record.recipe.data, record.place)
     embedder = load_embedder(run)
     proxies, latent = _hierarchies(embedder)
-    _check(run, settings, split, proxies, latent)
+    _check(run, recipe, split, proxies, latent)
     trees, data = {}, None
     if proxies is not None:
-        data = load_split(settings, "train", embedder, run)
-        trees["proxies"] = _over_classes(settings.method, proxies, data)
+        data = load_split(*source, "train", embedder, run)
+        trees["proxies"] = _over_classes(recipe.name, proxies, data)
     if latent is not None:
         if data is None or split not in (None, "train"):
-            data = load_split(settings, split or "train", embedder, run)
+            data = load_split(*source, split or "train", embedder, run)
         points = embedder.embed(data.images)
-        trees["latent"] = _over_means(settings.method, latent, points, data)
-        trees["images"] = _over_images(settings.method, latent, points, data)
+        trees["latent"] = _over_means(recipe.name, latent, points, data)
+        trees["images"] = _over_images(recipe.name, latent, points, data)
     return trees
 
 
@@ -154,10 +153,11 @@ def _hierarchies(embedder):
     return proxies, latent
 
 
-def _check(run, settings, split, proxies, latent):
+def _check(run, recipe, split, proxies, latent):
     if proxies is None and latent is None:
-        reason = f"it was trained with --loss {settings.loss}"
-        if settings.loss == "hpl":
+        terms = " and ".join(term.name for term in recipe.loss)
+        reason = f"it was trained by {recipe.name}, with the loss {terms} alone"
+        if recipe.proxies.hierarchy is not None:
             reason = "its best epoch came before the first in which one is learned"
         raise ValueError(
             f"The model in {run} has no hierarchy to draw: {reason}. --loss hpl, hier "

@@ -18,7 +18,7 @@ from keras_hierproxy.datasets import cache
 from tests import tiny
 from tests.faults import full_disk, moments
 from tests.hostile.cases import refused, right
-from tests.small_run import begin, make_data, settings
+from tests.small_run import begin, make_data, new_run
 
 EPOCHS = 2
 
@@ -29,11 +29,11 @@ def data():
 
 
 def start(folder, epochs=EPOCHS):
-    return begin(runs.new_run(folder, settings(epochs=epochs)), data())
+    return begin(new_run(folder, epochs=epochs), data())
 
 
 def resume(folder):
-    return begin(runs.resume_run(folder, {}), data())
+    return begin(runs.resume_run(folder), data())
 
 
 def left(folder):
@@ -106,7 +106,7 @@ def full_at(write):
 
 def stopped(folder):
     """The folder of a run that was stopped after its first epoch."""
-    run = begin(runs.new_run(folder / "run", settings(epochs=1)), data())
+    run = begin(new_run(folder / "run", epochs=1), data())
     run.fit()
     return folder / "run"
 
@@ -116,7 +116,7 @@ def damaged(name, content=b"half"):
         path = stopped(folder) / name
         path = next(path.parent.glob(path.name))
         path.write_bytes(content)
-        run = begin(runs.resume_run(folder / "run", {"epochs": 2}), data())
+        run = begin(runs.resume_run(folder / "run", epochs=2), data())
         run.fit()
 
     return act
@@ -142,7 +142,7 @@ def second_run(action):
 
 def two_new_runs(folder):
     """Both have found the folder empty, and one of them was faster."""
-    second = runs.new_run(folder / "run", settings())
+    second = new_run(folder / "run")
     start(folder / "run")
     begin(second, data())
 

@@ -12,7 +12,7 @@ from PIL import Image
 from keras_hierproxy import embeddings, files, pictures, runs
 from keras_hierproxy.datasets import RetrievalDataset
 from tests.hostile.cases import right
-from tests.small_run import begin, settings
+from tests.small_run import begin, new_run
 
 # Names never come near the backend.
 pytestmark = pytest.mark.host
@@ -68,9 +68,9 @@ def done():
         folder = pathlib.Path(name)
         (folder / "photos").mkdir()
         write_photos(folder / "photos")
-        options = settings(data=str(folder / "photos"), image_size=8, epochs=1)
-        run = runs.new_run(folder / "run", options | {"batch_size": 8})
-        data = runs.load_data(run.settings)
+        options = {"data": str(folder / "photos"), "image_size": 16, "epochs": 1}
+        run = new_run(folder / "run", **options, batch_size=8)
+        data = runs.load_data(run.recipe.data, run.place)
         begin(run, data)
         run.fit()
         run.finish()
@@ -79,7 +79,9 @@ def done():
         job.run()
         stored = embeddings.load(folder / "out")
         runs.evaluate_embeddings(folder / "out").write(folder / "first", {})
-        everything = runs.load_split(run.settings, "all", run.embedder, model)
+        everything = runs.load_split(
+            run.recipe.data, run.place, "all", run.embedder, model
+        )
         runs.evaluate_split(run.embedder, everything).write(folder / "second", {})
         runs.compare_runs(folder / "first", folder / "second")
         tables = {}

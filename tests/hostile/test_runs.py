@@ -1,5 +1,6 @@
 """Folders of runs from strangers: what is read before anything is computed."""
 
+import dataclasses
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_hierproxy import runs
+from keras_hierproxy import recipes, runs
 from keras_hierproxy.models.backup import read_metadata
 from keras_hierproxy.runs.history import columns, read_rows
 from keras_hierproxy.runs.record import read_record
@@ -16,12 +17,17 @@ from tests.hostile.mutations import mutate, settle
 
 pytestmark = pytest.mark.host
 NUM_MUTATIONS = int(os.environ.get("MUTATIONS", 150))
-RECORD = {
+REST = {
     "test_before": {"recall@1": 0.5, "map": None, "num_queries": 4},
-    "settings": {"data": "glyphs", "loss": "hpl", "epochs": 2, "level_sizes": [3]},
     "backend": "torch",
     "data": {"train": {"images": 8, "class": 4}, "test": {"images": 8, "class": 4}},
 }
+SETTINGS = {"data": "glyphs", "loss": "hpl", "epochs": 2, "level_sizes": [3]}
+RECIPE = recipes.from_options(SETTINGS)
+PLACE = {"root": None, "skip_bad": False, "seed": 3}
+RECORD = REST | {"version": 2, "recipe": recipes.as_dict(RECIPE), "place": PLACE}
+# As it was before runs were recipes.
+OLDER = REST | {"settings": SETTINGS}
 METRICS = {
     "test": {"recall@1": 0.5},
     "evaluation": {
@@ -55,7 +61,7 @@ def read(folder):
     """All that is read of a run."""
     return (
         read_record(folder, to_resume=True),
-        runs.evaluation_settings(folder, None, {}),
+        runs.evaluation_source(folder, None, {}),
         compare(folder),
         read_metadata(folder),
         columns(read_rows(folder / "history.csv")),
@@ -72,9 +78,15 @@ def reads(name, content):
     return lambda folder: read(make(folder, **{name: content}))
 
 
-def settings(**values):
-    record = RECORD | {"settings": RECORD["settings"] | values}
-    return reads("run.json", json.dumps(record).encode())
+def older(**values):
+    content = OLDER | {"settings": SETTINGS | values}
+    return reads("run.json", json.dumps(content).encode())
+
+
+def recipe(table=None, **values):
+    content = recipes.as_dict(RECIPE)
+    (content[table] if table else content).update(values)
+    return record(recipe=content)
 
 
 def record(**values):
@@ -98,10 +110,12 @@ def pipe(folder):
 
 
 def is_whole(found):
-    return found[0] == RECORD and found[4] == {
-        "loss": [1.5, 1.0],
-        "val_recall@1": [0.5, 0.75],
-    }
+    return (
+        (found[0].recipe, found[0].backend) == (RECIPE, "torch")
+        and found[0].data == REST["data"]
+        and found[0].test_before == REST["test_before"]
+        and found[4] == {"loss": [1.5, 1.0], "val_recall@1": [0.5, 0.75]}
+    )
 
 
 CASES = [
@@ -111,25 +125,40 @@ CASES = [
         reads("run.json", b"\xef\xbb\xbf" + json.dumps(RECORD).encode()),
         is_whole,
     ),
-    refused("epochs as text", settings(epochs="2"), "run.json.*settings.epochs"),
-    refused("epochs 1.5", settings(epochs=1.5), "run.json.*settings.epochs"),
-    refused("epochs true", settings(epochs=True), "run.json.*settings.epochs"),
-    refused("data null", settings(data=None), "run.json.*settings.data"),
-    refused("sizes nested", settings(level_sizes=[[3]]), "run.json.*level_sizes.0"),
-    refused("an unknown setting", settings(colour=1), "run.json.*colour: is unknown"),
-    refused(
-        "an unknown loss",
-        settings(loss="mse", level_sizes=None),
-        "run.json.*settings.loss",
+    right("as it was written before", older(), is_whole),
+    right(
+        "the place",
+        lambda folder: dataclasses.asdict(read(make(folder))[0].place),
+        PLACE,
     ),
-    refused(
-        "what does not go together", settings(max_triplets=3), "run.json.*max-trip"
+    right("the place before", lambda folder: older(seed=5)(folder)[0].place.seed, 5),
+    right(
+        "a recipe before",
+        older(recipe=recipes.as_dict(RECIPE), loss="hpl"),
+        is_whole,
     ),
-    refused("a recipe of nothing", settings(recipe={}), "run.json"),
-    refused("a recipe", settings(recipe={"name": "x", "training": 3}), "run.json"),
-    refused("skip_bad 1", settings(skip_bad=1), "run.json.*skip_bad"),
-    refused("a rate beyond", settings(learning_rate=10**30), "run.json.*too large"),
-    refused("no settings", record(settings=None), "run.json.*settings"),
+    refused("older: epochs 1.5", older(epochs=1.5), "run.json.*epochs"),
+    refused("older: data null", older(data=None), "run.json.*data"),
+    refused("older: unknown", older(colour=1), "run.json.*colour"),
+    refused("older: a loss", older(loss="mse", level_sizes=None), "run.json.*--loss"),
+    refused("older: together", older(max_triplets=3), "run.json.*max-trip"),
+    refused("older: a recipe", older(recipe={}), "run.json.*data: is missing"),
+    refused("older: skip_bad 1", older(skip_bad=1), "run.json.*skip_bad"),
+    refused("a later version", record(version=3), "run.json.*version"),
+    refused("no version", record(version=None), "run.json.*version"),
+    refused("epochs 1.5", recipe("training", epochs=1.5), "run.json.*epochs"),
+    refused("data null", recipe("data", name=None), "run.json.*data.name"),
+    refused("an unknown table", recipe(colour=1), "run.json.*colour: is unknown"),
+    refused(
+        "what does not go together",
+        recipe("training", selection="best", epochs=0),
+        "run.json.*epochs",
+    ),
+    refused("a recipe of nothing", record(recipe={}), "run.json.*data: is missing"),
+    refused("no recipe", record(recipe=None), "run.json.*recipe"),
+    refused("no place", record(place=None), "run.json.*place"),
+    refused("seed -1", record(place={"seed": -1}), "run.json.*place.seed"),
+    refused("skip_bad 1", record(place={"skip_bad": 1}), "run.json.*skip_bad"),
     refused("backend 3", record(backend=3), "run.json.*backend"),
     refused("images -1", record(data={"test": {"images": -1}}), "run.json.*images"),
     refused(
@@ -137,8 +166,8 @@ CASES = [
     ),
     refused("a list", reads("run.json", b"[]"), "run.json.*object"),
     refused("empty", reads("run.json", b""), "run.json.*no JSON"),
-    refused("NaN", reads("run.json", b'{"settings": NaN}'), "run.json.*NaN"),
-    refused("1e999", reads("run.json", b'{"settings": 1e999}'), "run.json.*too large"),
+    refused("NaN", reads("run.json", b'{"recipe": NaN}'), "run.json.*NaN"),
+    refused("1e999", reads("run.json", b'{"recipe": 1e999}'), "run.json.*too large"),
     refused("digits", reads("run.json", b"9" * 10**5), "run.json.*too large"),
     refused("twice", reads("run.json", b'{"a": 1, "a": 2}'), "run.json.*twice"),
     refused("deep", reads("run.json", b'{"a":' * 10**5), "run.json.*nested"),
@@ -202,5 +231,6 @@ def test_mutated_runs(seed, judge, tmp_path):
 
 
 def _is_plain(found):
-    json.dumps(found[0])
+    json.dumps(recipes.as_dict(found[0].recipe))
+    json.dumps(dataclasses.asdict(found[0].place))
     return np.isfinite([each.first for each in found[2][1].values()]).all()

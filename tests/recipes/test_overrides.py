@@ -12,8 +12,7 @@ def test_settings_are_changed_and_then_ours(tiny_recipe):
     recipe = recipes.load(tiny_recipe, changes)
     assert (recipe.loss[0].margin, recipe.loss[0].alpha) == (0.2, 16.0)
     assert recipe.training.seeds == [1, 2]
-    paths = ["loss.margin", "loss.proxy_anchor.alpha", "training.seeds"]
-    assert recipe.ours == ["loss.margin", *paths]
+    assert recipe.ours == ["loss.margin", "loss.proxy_anchor.alpha", "training.seeds"]
 
 
 def test_of_several_losses_each_has_its_name():

@@ -52,10 +52,10 @@ def test_a_run_by_a_recipe(call, recipe):
     assert code == 0, stderr
     assert stdout.endswith("report.html:\nruns/tiny-3\n")
     folder = Path("runs/tiny-3")
-    settings = read(folder, "run.json")["settings"]
-    whole = recipes.from_dict(settings["recipe"], "run.json")
-    assert whole == recipes.load(recipe, ["loss.margin=0.2"])
-    assert (settings["epochs"], settings["seed"]) == (1, 3)
+    written = read(folder, "run.json")
+    whole = recipes.from_dict(written["recipe"], "run.json")
+    assert whole == recipes.load(recipe, ["loss.margin=0.2", "training.epochs=1"])
+    assert written["place"]["seed"] == 3
 
     metrics = read(folder, "metrics.json")
     beside = metrics["reported"]
@@ -81,10 +81,10 @@ def test_a_run_by_a_recipe(call, recipe):
     code, stdout, stderr = call("train", *options)
     assert code == 0, stderr
     assert re.findall(r"^epoch (\d)/3", stdout, re.M) == ["2", "3"]
-    assert read(folder, "run.json")["settings"]["recipe"] == settings["recipe"]
+    assert recipes.load(folder) == recipes.change(whole, ["training.epochs=3"], "")
 
     code, _, stderr = call("train", "--resume", "-o", folder, "--recipe", recipe)
-    assert code == 2 and "was started with recipe='tiny'" in stderr
+    assert code == 2 and "was started with loss.proxy_anchor.margin=0.2." in stderr
 
 
 @once
@@ -157,13 +157,6 @@ def test_what_does_not_go_with_a_recipe(options, message, call, recipe, monkeypa
     assert code == 2 and re.search(message, stderr)
 
 
-@once
-@pytest.mark.parametrize("option", [("--set", "a=1"), ("--dry-run",)])
-def test_what_wants_a_recipe(option, call):
-    code, _, stderr = call("train", *option)
-    assert code == 2 and f"{option[0]} is for recipes. Name one" in stderr
-
-
 TINY_TRANSFORMER = (
     "model.backbone.arguments.num_layers=1",
     "model.backbone.arguments.num_heads=2",
@@ -201,8 +194,7 @@ def test_every_data_set_can_be_tried(name, tiny_recipe):
     changes = [f'data.name="{name}"', "model.embedding_dim=2"]
     if name == "glyphs":
         changes.append("data.image_size=")
-    settings = runs.Settings.of_recipe(recipes.load(tiny_recipe, changes))
-    plan = runs.dry_run(settings)
+    plan = runs.dry_run(recipes.load(tiny_recipe, changes), runs.Place())
     assert plan.published == (name in _PUBLISHED or name == "glyphs")
     assert plan.steps == round(plan.images / 12)
     if name == "sop":
@@ -216,7 +208,7 @@ def test_every_data_set_can_be_tried(name, tiny_recipe):
 @once
 def test_a_large_batch_is_tried_as_a_small_one(tiny_recipe):
     changes = ['data.name="cub"', "data.batch_size=64", "data.image_size=320"]
-    plan = runs.dry_run(runs.Settings.of_recipe(recipes.load(tiny_recipe, changes)))
+    plan = runs.dry_run(recipes.load(tiny_recipe, changes), runs.Place())
     assert plan.trial_batch == 2
     assert plan.scale == 32
     # A step has a part that grows with the batch, and one that does not.
@@ -224,4 +216,4 @@ def test_a_large_batch_is_tried_as_a_small_one(tiny_recipe):
     assert one < all_of_it <= 32 * one
     few = ['data.name="cub"', "data.batch_size=240"]
     with pytest.raises(ValueError, match="240 // 2 = 120 classes in a batch, of 85"):
-        runs.dry_run(runs.Settings.of_recipe(recipes.load(tiny_recipe, few)))
+        runs.dry_run(recipes.load(tiny_recipe, few), runs.Place())

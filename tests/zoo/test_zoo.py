@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import keras_hierproxy as khp
-from hierproxy import start
+from keras_hierproxy import recipes
 from tests.command_line import PROJECT
 from tests.photos import write_photos
 from tests.zoo.conftest import FACTS, NAME
@@ -112,17 +112,22 @@ def test_show_what_there_is_not(call, little_zoo):
 
 def test_train_is_that_of_the_presets_recipe(call, little_zoo, monkeypatch):
     seen = []
-    runs = start.import_runs(None)
-    monkeypatch.setattr(runs, "recipe_settings", lambda *given: seen.append(given))
+    load = recipes.load
+
+    def note(name, changes=()):
+        # Describing a recipe loads it, too, without changes.
+        return seen.append((name, changes)) if changes else load(name)
+
+    monkeypatch.setattr(recipes, "load", note)
     for command in (
         ("zoo", "train", NAME),
         ("zoo", "train", "hierproxy_cnn_glyphs"),
         ("train", "--recipe", "hierproxy_cnn_glyphs"),
     ):
         # Nothing more than this is wanted of it.
-        with pytest.raises(TypeError, match="NoneType"):
+        with pytest.raises(AttributeError, match="NoneType"):
             call(*command, "--set", "loss.margin=0.2", "--seed", 3)
-    assert seen[0] == ("hierproxy_cnn_glyphs", ["loss.margin=0.2"], {"seed": 3})
+    assert seen[0] == ("hierproxy_cnn_glyphs", ["loss.margin=0.2"])
     assert seen == [seen[0]] * 3
 
 
@@ -147,7 +152,7 @@ def test_training_reads_images_in_the_presets_size(call, little_zoo, tmp_path):
     code, stdout, stderr = call("train", *options, "--batch-size", 9, "-o", "run")
     assert code == 0, stderr
     record = json.loads((tmp_path / "run/run.json").read_text())
-    assert record["settings"]["preset"] == NAME
+    assert record["recipe"]["model"]["backbone"] == {"preset": NAME, "arguments": {}}
     code, _, stderr = call("train", *options, "--image-size", 24, "-o", "other")
     assert code == 2 and "takes images of shape (n, 16, 16, 3)" in stderr
     assert "--image-size 16." in stderr

@@ -1,0 +1,121 @@
+"""Recipes as nested dicts and lists: read, checked, changed."""
+
+import copy
+import os
+
+import pydantic
+
+from keras_hierproxy import datasets
+from keras_hierproxy.recipes import paths
+from keras_hierproxy.recipes.combinations import conflicts
+from keras_hierproxy.recipes.schema import Recipe
+from keras_hierproxy.recipes.wording import in_words
+
+
+def from_dict(tree, origin):
+    """A recipe of nested dicts and lists, such as `recipe.model_dump(mode="json")`.
+
+    Args:
+        tree: dict.
+        origin: what errors begin with.
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        ValueError: as of `load`.
+    """
+    recipe, wrong = checked(tree)
+    if wrong:
+        lines = [f"{origin}: {path}: {explanation}" for path, explanation in wrong]
+        raise ValueError("\n".join(lines))
+    return recipe
+
+
+def checked(tree):
+    """A recipe, and what is wrong with it.
+
+    Args:
+        tree: as of `from_dict`.
+
+    Returns:
+        `(Recipe, [(path, explanation), ...])`; None instead of the first where it
+        cannot be read.
+    """
+    try:
+        recipe = Recipe.model_validate(tree)
+    except pydantic.ValidationError as error:
+        return None, in_words(tree, error)
+    return recipe, list(conflicts(recipe))
+
+
+def changed(tree, overrides):
+    """A recipe as nested dicts and lists, with some settings changed.
+
+    Args:
+        tree: dict.
+        overrides: as of `load`.
+
+    Returns:
+        dict.
+
+    Raises:
+        ValueError: no such setting, or no TOML value.
+    """
+    before, tree = tree, copy.deepcopy(tree)
+    paths_changed = [paths.change(tree, assignment) for assignment in overrides]
+    ours = tree.get("ours", [])
+    if paths_changed and isinstance(ours, list):
+        # A path that was wrong before is told below.
+        gone = [each for each in ours if _is_there(before, each)]
+        gone = [each for each in gone if not _is_there(tree, each)]
+        added = [each for each in paths_changed if _is_there(tree, each)]
+        kept = [each for each in ours if each not in gone]
+        tree["ours"] = [*kept, *(each for each in added if each not in kept)]
+    return tree
+
+
+def change(recipe, overrides, origin):
+    """Another recipe, with some settings changed.
+
+    Args:
+        recipe: `Recipe`.
+        overrides: as of `load`.
+        origin: what errors begin with.
+
+    Raises:
+        ValueError: as of `load`.
+    """
+    if not overrides:
+        return recipe
+    return from_dict(changed(as_dict(recipe), overrides), origin)
+
+
+def as_dict(recipe):
+    """A recipe as nested dicts and lists, of what JSON and TOML hold."""
+    return recipe.model_dump(mode="json", exclude_none=True)
+
+
+def absolute(name):
+    """A path that exists, as it is called in any folder; any other name as it is."""
+    is_path = name not in datasets.NAMES and os.path.exists(name)
+    return os.path.abspath(name) if is_path else name
+
+
+def anywhere(recipe):
+    """A recipe whose paths are understood in another working folder, too."""
+    data, model = recipe.data, recipe.model
+    data = data.model_copy(update={"name": absolute(data.name)})
+    if model.backbone.preset is not None:
+        preset = {"preset": absolute(model.backbone.preset)}
+        backbone = model.backbone.model_copy(update=preset)
+        model = model.model_copy(update={"backbone": backbone})
+    return recipe.model_copy(update={"data": data, "model": model})
+
+
+def _is_there(tree, path):
+    try:
+        paths.check(tree, path)
+    except (ValueError, AttributeError):  # the path may be anything
+        return False
+    return True

@@ -1,0 +1,256 @@
+"""The options of `hierproxy train` (`--loss hpl`, `--preset`, ...), made a recipe."""
+
+import inspect
+import os
+
+from keras_hierproxy import datasets, optimizers, shipped
+from keras_hierproxy.callbacks import HierarchyUpdate
+from keras_hierproxy.geometry import PoincareBall
+from keras_hierproxy.losses import registry
+from keras_hierproxy.models import ImageEmbedder
+from keras_hierproxy.recipes.checking import absolute, changed, checked
+from keras_hierproxy.recipes.combinations import is_path
+from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
+
+# What `--loss` names besides the losses themselves, and the loss that it is made of.
+_METHODS = {
+    "hpl": "proxy_anchor",
+    "hpl-taxonomy": "proxy_anchor",
+    "hier": "proxy_anchor",
+    "hpl-hier": "proxy_anchor",
+    "hyp": "sup_con",
+}
+LOSSES = (*_METHODS, *(name.replace("_", "-") for name in CLASSES if name != "hier"))
+_HIERARCHICAL = ("hpl", "hpl-taxonomy", "hpl-hier")
+_WITH_HIER = ("hier", "hpl-hier")
+_ON_THE_BALL = (*_WITH_HIER, "hyp")
+# Options that say nothing to other losses.
+_ONLY_WITH = {
+    "level_sizes": ("hpl", "hpl-hier"),
+    "latent_proxies": _WITH_HIER,
+    "max_triplets": _WITH_HIER,
+}
+# Letters, whose sides and borders mean something; other data is photos.
+_DRAWN = ("glyphs", "omniglot", "letters")
+_AUGMENT = {"affine": "RandomAffine", "crop": "RandomResizedCrop", "none": None}
+# Where a recipe has what an option says.
+PLACES = {
+    "data": "data.name",
+    "train_groups": "data.train_groups",
+    "test_groups": "data.test_groups",
+    "test_split": "data.test_split",
+    "image_size": "data.image_size",
+    "loss": "loss.name (for HPL, proxies.hierarchy)",
+    "level_sizes": "proxies.hierarchy.level_sizes",
+    "latent_proxies": "proxies.latent",
+    "max_triplets": "loss.hier.max_triplets",
+    "preset": "model.backbone.preset",
+    "embedding_dim": "model.embedding_dim",
+    "epochs": "training.epochs",
+    "batch_size": "data.batch_size",
+    "images_per_class": "data.images_per_class",
+    "learning_rate": "optimizer.learning_rate",
+    "proxy_learning_rate": "optimizer.learning_rate.proxies",
+    "augment": "data.augment",
+    "seed": "training.seeds",
+}
+
+
+def from_options(options, changes=()):
+    """The recipe of a run without --recipe.
+
+    Args:
+        options: dict of those of `hierproxy train` that were given, of `DEFAULTS`.
+        changes: strings `path=value`, of --set.
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        ValueError: options that do not go together, in their words.
+    """
+    recipe, wrong = checked(changed(_without_none(_tree(**options)), changes))
+    if wrong:
+        flags = {place: _flag(option) for option, place in PLACES.items()}
+        lines = [f"{flags.get(path, path + ':')} {said}" for path, said in wrong]
+        raise ValueError("\n".join(lines))
+    return recipe
+
+
+def beside_recipe(options):
+    """What options say beside --recipe, as strings of --set.
+
+    Raises:
+        ValueError: those that the recipe says.
+    """
+    for option, value in options.items():
+        if option not in ("seed", "epochs"):
+            raise ValueError(
+                f"{_flag(option)} does not go with --recipe, which says all of it. "
+                f"Change {PLACES[option]} with --set. Received: {value}."
+            )
+    return [f"training.epochs={options['epochs']}"] if "epochs" in options else []
+
+
+def _tree(
+    data="glyphs",
+    train_groups=None,
+    test_groups=None,
+    test_split=None,
+    image_size=None,
+    loss="hpl",
+    level_sizes=None,
+    latent_proxies=None,
+    max_triplets=None,
+    preset=None,
+    embedding_dim=None,
+    epochs=10,
+    batch_size=128,
+    images_per_class=None,
+    learning_rate=None,
+    proxy_learning_rate=1e-2,
+    augment=None,
+    seed=0,
+):
+    """A recipe as nested dicts and lists."""
+    given = {name: value for name, value in locals().items() if name in _ONLY_WITH}
+    for option, value in given.items():
+        if value is not None and loss not in _ONLY_WITH[option]:
+            raise ValueError(
+                f"{_flag(option)} goes with --loss {' or '.join(_ONLY_WITH[option])}. "
+                f"Received: --loss {loss}."
+            )
+    if data not in datasets.NAMES and not is_path(data) and not os.path.exists(data):
+        raise ValueError(
+            f"{data!r} is neither a data set ({', '.join(datasets.NAMES)}) nor a "
+            "folder of images nor a .csv file."
+            + shipped.did_you_mean(data, datasets.NAMES)
+        )
+    main = _METHODS.get(loss, loss.replace("-", "_"))
+    if main not in CLASSES or loss not in LOSSES:
+        raise ValueError(f"--loss takes any of {', '.join(LOSSES)}. Received: {loss}.")
+    terms = [_term(main, temperature=0.2) if loss == "hyp" else _term(main)]
+    if loss in _WITH_HIER:
+        terms.append(_term("hier", weight=0.5, max_triplets=max_triplets))
+        latent_proxies = latent_proxies or 512
+
+    if images_per_class is None and loss in _ON_THE_BALL:
+        images_per_class = 2
+    elif images_per_class is None and CLASSES[main].over_pairs:
+        images_per_class = 4
+    if images_per_class is not None and images_per_class < batch_size:
+        batch_size -= batch_size % images_per_class  # whole classes
+    if augment is None:
+        augment = "affine" if data in _DRAWN else "crop"
+
+    rates = _defaults(optimizers.grouped)
+    if preset is None:
+        rates |= optimizers.FROM_SCRATCH
+    if learning_rate is not None:
+        rates |= dict.fromkeys(("backbone", "head"), learning_rate)
+    stem = os.path.basename(os.path.abspath(data)).removesuffix(".csv")
+    return {
+        "name": f"{stem}-{loss}",
+        "description": f"{loss} on {stem}",
+        "source": "The options of hierproxy train, and its defaults",
+        "data": {
+            "name": absolute(data),
+            "image_size": image_size,
+            "train_groups": train_groups,
+            "test_groups": test_groups,
+            "test_split": test_split,
+            "batch_size": batch_size,
+            "sampler": "random" if images_per_class is None else "balanced",
+            "images_per_class": images_per_class,
+            "augment": [{"name": name} for name in [_AUGMENT[augment]] if name],
+        },
+        "model": _model(preset, embedding_dim)
+        | {"geometry": _BALL if loss in _ON_THE_BALL else {"name": "sphere"}},
+        "proxies": {
+            "centers_per_class": getattr(CLASSES[main], "centers_per_class", 1),
+            "latent": latent_proxies,
+            "hierarchy": _hierarchy(loss, level_sizes),
+        },
+        "loss": terms,
+        "optimizer": {
+            "name": "adamw",
+            "weight_decay": rates["weight_decay"],
+            "epsilon": rates["epsilon"],
+            "warmup_epochs": 0,
+            "learning_rate": {
+                "backbone": rates["backbone"],
+                "head": rates["head"],
+                "proxies": proxy_learning_rate if main in OVER_PROXIES else None,
+                "latent": rates["latent"] if loss in _WITH_HIER else None,
+            },
+            "schedule": {"name": "constant"},
+        },
+        "training": {
+            "epochs": epochs,
+            "seeds": [seed],
+            "precision": "float32",
+            "selection": "best",
+        },
+    }
+
+
+def _term(name, **changes):
+    """A loss with the arguments of its class."""
+    known = registry.arguments(CLASSES[name]).items()
+    known = {argument: default for argument, (_, default) in known}
+    return {"name": name, "weight": 1.0, **known, **changes}
+
+
+def _model(preset, embedding_dim):
+    if preset is not None:
+        return {
+            "embedding_dim": embedding_dim,
+            "backbone": {"preset": absolute(preset)},
+        }
+    known = _defaults(ImageEmbedder)
+    return {
+        "embedding_dim": embedding_dim or known["embedding_dim"],
+        "pooling": known["pooling"],
+        "last_norm": known["last_norm"],
+        "head_initializer": known["head_initializer"],
+        "backbone": {"architecture": "conv4"},
+    }
+
+
+def _without_none(tree):
+    """What a file can say: what is None is left out."""
+    if isinstance(tree, dict):
+        return {n: _without_none(v) for n, v in tree.items() if v is not None}
+    return [_without_none(each) for each in tree] if isinstance(tree, list) else tree
+
+
+def _hierarchy(loss, level_sizes):
+    if loss not in _HIERARCHICAL:
+        return None
+    if loss == "hpl-taxonomy":
+        return {"learned": False}
+    update = _defaults(HierarchyUpdate)
+    return {
+        "learned": True,
+        "level_sizes": level_sizes,
+        "warmup_epochs": update["warmup_epochs"],
+        "every": update["every"],
+    }
+
+
+def _defaults(function):
+    parameters = inspect.signature(function).parameters.items()
+    return {name: parameter.default for name, parameter in parameters}
+
+
+def _flag(option):
+    return f"--{option.replace('_', '-')}"
+
+
+# Of the options.
+DEFAULTS = _defaults(_tree)
+_BALL = {
+    "name": "poincare_ball",
+    "curvature": _defaults(PoincareBall)["curvature"],
+    "clip_radius": _defaults(PoincareBall)["clip_radius"],
+}
