@@ -85,3 +85,17 @@ def _with_interval(value, interval):
         return f"{value:.3f}"
     low, high = interval
     return f"{value:.3f}  ({low:.3f} to {high:.3f})"
+
+
+def print_reported(reported):
+    """What a recipe's source reports beside what the run obtained, in percent."""
+    table = Table("metric", title=escape(f"Reported: {reported['source']}"))
+    for title in ("reported", "obtained", "difference"):
+        table.add_column(title, justify="right")
+    for name, value in reported["reported"].items():
+        obtained = reported["obtained"][name]
+        cells = ["none", "none"]
+        if obtained is not None:
+            cells = [f"{100 * obtained:.1f}", f"{100 * (obtained - value):+.1f}"]
+        table.add_row(name, f"{100 * value:.1f}", *cells)
+    console.print(table)

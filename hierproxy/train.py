@@ -4,8 +4,6 @@ import pathlib
 import shlex
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from hierproxy import train_options as options
 from hierproxy.application import Command, app, console
@@ -20,7 +18,7 @@ from hierproxy.options import (
 )
 from hierproxy.plan import print_plan
 from hierproxy.start import import_runs
-from hierproxy.tables import print_metrics, print_splits
+from hierproxy.tables import print_metrics, print_reported, print_splits
 
 
 @app.command(cls=Command)
@@ -138,17 +136,3 @@ def train(
         chosen = f"{selected} was best on the validation classes."
     console.print(f"{chosen} Model, pictures and report.html:")
     console.print(str(output), markup=False, soft_wrap=True)
-
-
-def print_reported(reported):
-    """What a recipe's source reports beside what the run obtained, in percent."""
-    table = Table("metric", title=escape(f"Reported: {reported['source']}"))
-    for title in ("reported", "obtained", "difference"):
-        table.add_column(title, justify="right")
-    for name, value in reported["reported"].items():
-        obtained = reported["obtained"][name]
-        cells = ["none", "none"]
-        if obtained is not None:
-            cells = [f"{100 * obtained:.1f}", f"{100 * (obtained - value):+.1f}"]
-        table.add_row(name, f"{100 * value:.1f}", *cells)
-    console.print(table)

@@ -8,14 +8,10 @@ import pytest
 
 from keras_hierproxy import datasets, layers, models
 from keras_hierproxy.recipes import Source, absolute
-from keras_hierproxy.runs.data import (
-    Place,
-    load_data,
-    name_of,
-    read_folder,
-    read_unlabelled,
-    usual_split,
-)
+from keras_hierproxy.runs.data import load_data, read_folder
+from keras_hierproxy.runs.embed import read_unlabelled
+from keras_hierproxy.runs.evaluation import usual_split
+from keras_hierproxy.runs.place import Place, name_of
 from keras_hierproxy.runs.trained import image_shape_of
 from tests import official_layouts
 

@@ -39,7 +39,7 @@ def upload_preset(uri, preset_dir):
     if not uri.startswith((hugging_face.PREFIX, "kaggle://")):
         raise ValueError(
             "A preset is uploaded to 'hf://user/model' or to "
-            f"'kaggle://user/model/keras/variation'. Received: uri={uri!r}."
+            f"'kaggle://user/model/keras/variation'. Received: {uri!r}."
         )
     ImageEmbedder.from_preset(folder)
     if uri.startswith(hugging_face.PREFIX):

@@ -13,9 +13,9 @@ from keras_hierproxy.recipes.files import load as load
 from keras_hierproxy.recipes.files import names as names
 from keras_hierproxy.recipes.older import is_older as is_older
 from keras_hierproxy.recipes.older import of_run as of_run
+from keras_hierproxy.recipes.places import beside_recipe as beside_recipe
 from keras_hierproxy.recipes.schema import Recipe as Recipe
 from keras_hierproxy.recipes.schema import Source as Source
 from keras_hierproxy.recipes.short_forms import DEFAULTS as DEFAULTS
 from keras_hierproxy.recipes.short_forms import LOSSES as LOSSES
-from keras_hierproxy.recipes.short_forms import beside_recipe as beside_recipe
 from keras_hierproxy.recipes.short_forms import from_options as from_options

@@ -1,7 +1,6 @@
 """What a recipe describes: batches, embedder, loss, optimizer."""
 
 import contextlib
-import inspect
 import os
 
 import keras
@@ -10,9 +9,9 @@ from keras_hierproxy import datasets, losses, optimizers
 from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import FitToInk, HierProxies, LatentHierarchy, Proxies
-from keras_hierproxy.models import ImageEmbedder, conv4, hub
+from keras_hierproxy.models import ImageEmbedder
+from keras_hierproxy.recipes.backbones import build_backbone, build_scaling
 from keras_hierproxy.recipes.losses import OVER_PROXIES
-from keras_hierproxy.recipes.table import unknown
 from keras_hierproxy.regularizers import SoftOrthogonality
 
 # Fields of a recipe's model that are arguments of `ImageEmbedder`.
@@ -127,7 +126,7 @@ def _embedder(recipe, train, load_weights):
         if shape is not None:
             options["image_shape"] = tuple(shape)
         if backbone.scale is not None:
-            options["preprocessor"] = _scaling(backbone)
+            options["preprocessor"] = build_scaling(backbone)
         embedder = ImageEmbedder.from_preset(backbone.preset, **options)
         resizes = getattr(embedder.preprocessor, "image_size", None) is not None
         if resizes and not as_it_is:
@@ -135,58 +134,15 @@ def _embedder(recipe, train, load_weights):
             embedder.preprocessor.image_size = None
         return embedder
     shape = train.images.shape[1:]
-    steps = [_scaling(backbone)]
+    steps = [build_scaling(backbone)]
     if model.fit_to_ink is not None:
         steps.insert(0, FitToInk(model.fit_to_ink))
         shape = (model.fit_to_ink, model.fit_to_ink, shape[2])
     steps = [step for step in steps if step is not None]
     preprocessor = keras.layers.Pipeline(steps) if len(steps) > 1 else (*steps, None)[0]
     return ImageEmbedder(
-        _backbone(backbone, shape), preprocessor=preprocessor, **options
+        build_backbone(backbone, shape), preprocessor=preprocessor, **options
     )
-
-
-def _backbone(backbone, image_shape):
-    """The architecture, with random weights."""
-    if backbone.architecture == "conv4":
-        return conv4(image_shape, **backbone.arguments)
-    keras_hub = hub.keras_hub(f"The backbone {backbone.architecture!r}")
-    known = {
-        name: value
-        for name, value in vars(keras_hub.models).items()
-        if name.endswith("Backbone") and name != "Backbone"
-    }
-    if backbone.architecture not in known:
-        raise ValueError(
-            f"model.backbone.architecture: {backbone.architecture} "
-            + unknown(backbone.architecture, ["conv4", *sorted(known)])
-        )
-    architecture = known[backbone.architecture]
-    # Others would be swallowed.
-    taken = [
-        name
-        for name, parameter in inspect.signature(architecture).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    ]
-    for name in backbone.arguments:
-        if name not in taken:
-            raise ValueError(f"model.backbone.arguments.{name}: {unknown(name, taken)}")
-    arguments = {"image_shape": tuple(image_shape), **backbone.arguments}
-    try:
-        return architecture(**arguments)
-    except Exception as error:  # whatever its code makes of them
-        raise ValueError(f"model.backbone.arguments: {error}") from None
-
-
-def _scaling(backbone):
-    if backbone.architecture == "conv4":
-        return None
-    keras_hub = hub.keras_hub("The scaling of images for a pretrained backbone")
-    scale, offset = (
-        value[0] if value is not None and len(value) == 1 else value
-        for value in (backbone.scale or [1 / 255], backbone.offset)
-    )
-    return keras_hub.layers.ImageConverter(scale=scale, offset=offset)
 
 
 def _geometry(geometry):

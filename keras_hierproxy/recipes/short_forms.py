@@ -11,6 +11,7 @@ from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.recipes.checking import absolute, changed, checked
 from keras_hierproxy.recipes.combinations import is_path
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
+from keras_hierproxy.recipes.places import refuse_beside_loss, said_of_option
 
 # What `--loss` names besides the losses themselves, and the loss that it is made of.
 _METHODS = {
@@ -24,36 +25,9 @@ LOSSES = (*_METHODS, *(name.replace("_", "-") for name in CLASSES if name != "hi
 _HIERARCHICAL = ("hpl", "hpl-taxonomy", "hpl-hier")
 _WITH_HIER = ("hier", "hpl-hier")
 _ON_THE_BALL = (*_WITH_HIER, "hyp")
-# Options that say nothing to other losses.
-_ONLY_WITH = {
-    "level_sizes": ("hpl", "hpl-hier"),
-    "latent_proxies": _WITH_HIER,
-    "max_triplets": _WITH_HIER,
-}
 # Letters, whose sides and borders mean something; other data is photos.
 _DRAWN = ("glyphs", "omniglot", "letters")
 _AUGMENT = {"affine": "RandomAffine", "crop": "RandomResizedCrop", "none": None}
-# Where a recipe has what an option says.
-PLACES = {
-    "data": "data.name",
-    "train_groups": "data.train_groups",
-    "test_groups": "data.test_groups",
-    "test_split": "data.test_split",
-    "image_size": "data.image_size",
-    "loss": "loss.name (for HPL, proxies.hierarchy)",
-    "level_sizes": "proxies.hierarchy.level_sizes",
-    "latent_proxies": "proxies.latent",
-    "max_triplets": "loss.hier.max_triplets",
-    "preset": "model.backbone.preset",
-    "embedding_dim": "model.embedding_dim",
-    "epochs": "training.epochs",
-    "batch_size": "data.batch_size",
-    "images_per_class": "data.images_per_class",
-    "learning_rate": "optimizer.learning_rate",
-    "proxy_learning_rate": "optimizer.learning_rate.proxies",
-    "augment": "data.augment",
-    "seed": "training.seeds",
-}
 
 
 def from_options(options, changes=()):
@@ -71,25 +45,8 @@ def from_options(options, changes=()):
     """
     recipe, wrong = checked(changed(_without_none(_tree(**options)), changes))
     if wrong:
-        flags = {place: _flag(option) for option, place in PLACES.items()}
-        lines = [f"{flags.get(path, path + ':')} {said}" for path, said in wrong]
-        raise ValueError("\n".join(lines))
+        raise ValueError("\n".join(said_of_option(*each) for each in wrong))
     return recipe
-
-
-def beside_recipe(options):
-    """What options say beside --recipe, as strings of --set.
-
-    Raises:
-        ValueError: those that the recipe says.
-    """
-    for option, value in options.items():
-        if option not in ("seed", "epochs"):
-            raise ValueError(
-                f"{_flag(option)} does not go with --recipe, which says all of it. "
-                f"Change {PLACES[option]} with --set. Received: {value}."
-            )
-    return [f"training.epochs={options['epochs']}"] if "epochs" in options else []
 
 
 def _tree(
@@ -113,13 +70,7 @@ def _tree(
     seed=0,
 ):
     """A recipe as nested dicts and lists."""
-    given = {name: value for name, value in locals().items() if name in _ONLY_WITH}
-    for option, value in given.items():
-        if value is not None and loss not in _ONLY_WITH[option]:
-            raise ValueError(
-                f"{_flag(option)} goes with --loss {' or '.join(_ONLY_WITH[option])}. "
-                f"Received: --loss {loss}."
-            )
+    refuse_beside_loss(loss, locals())
     if data not in datasets.NAMES and not is_path(data) and not os.path.exists(data):
         raise ValueError(
             f"{data!r} is neither a data set ({', '.join(datasets.NAMES)}) nor a "
@@ -241,10 +192,6 @@ def _hierarchy(loss, level_sizes):
 def _defaults(function):
     parameters = inspect.signature(function).parameters.items()
     return {name: parameter.default for name, parameter in parameters}
-
-
-def _flag(option):
-    return f"--{option.replace('_', '-')}"
 
 
 # Of the options.

@@ -6,10 +6,7 @@ What its errors name are options of `hierproxy`.
 from keras.config import backend as backend
 
 from keras_hierproxy.runs.compare import compare_runs as compare_runs
-from keras_hierproxy.runs.data import Place as Place
-from keras_hierproxy.runs.data import data_root as data_root
 from keras_hierproxy.runs.data import load_data as load_data
-from keras_hierproxy.runs.data import name_of as name_of
 from keras_hierproxy.runs.dry_run import dry_run as dry_run
 from keras_hierproxy.runs.embed import EmbeddingJob as EmbeddingJob
 from keras_hierproxy.runs.embed import prepare_embedding as prepare_embedding
@@ -21,6 +18,9 @@ from keras_hierproxy.runs.evaluation import evaluation_source as evaluation_sour
 from keras_hierproxy.runs.evaluation import holds_embeddings as holds_embeddings
 from keras_hierproxy.runs.evaluation import load_split as load_split
 from keras_hierproxy.runs.folders import check_empty as check_empty
+from keras_hierproxy.runs.place import Place as Place
+from keras_hierproxy.runs.place import data_root as data_root
+from keras_hierproxy.runs.place import name_of as name_of
 from keras_hierproxy.runs.resume import resume_run as resume_run
 from keras_hierproxy.runs.run import Run as Run
 from keras_hierproxy.runs.trained import load_embedder as load_embedder

@@ -2,43 +2,17 @@
 
 import dataclasses
 import os
-import pathlib
 
-from keras_hierproxy import datasets, recipes, shipped
-from keras_hierproxy.datasets.finding import (
-    is_clutter,
-    names_of_images,
-    warn_of_passed_over,
-)
+from keras_hierproxy import datasets, shipped
 from keras_hierproxy.datasets.glyphs.turns import with_quarter_turns
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.sources.csv_file import column_names
 from keras_hierproxy.recipes.combinations import misplaced, parameters
+from keras_hierproxy.runs.place import is_csv
 
 # Data sets of drawings, which are square and gray.
 DRAWINGS = ("omniglot", "letters")
 # The side of photos, where nothing says another: of data sets, and of other folders.
 _SIDE, _SIDE_OF_FOLDERS = 96, 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """What is no part of a run's recipe: it may be another elsewhere.
-
-    Attributes:
-        root: the folder with the official files of the data set, or None.
-        skip_bad: bool, whether to leave out images that cannot be read.
-        seed: int.
-    """
-
-    root: str | None = None
-    skip_bad: bool = False
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.root is not None:
-            # So that a run is understood in another working folder, too.
-            object.__setattr__(self, "root", recipes.absolute(self.root))
 
 
 def load_data(source, place, image_shape=None, **reading):
@@ -55,7 +29,7 @@ def load_data(source, place, image_shape=None, **reading):
     """
     if source.name in datasets.NAMES:
         splits = _load_known(source, place, image_shape, **reading)
-    elif _is_csv(source) and "split" in column_names(source.name):
+    elif is_csv(source) and "split" in column_names(source.name):
         splits = _check_parts(_read_csv(source, place, image_shape, **reading))
     else:
         splits = _split_classes(read_folder(source, place, image_shape, **reading))
@@ -105,39 +79,6 @@ def check_images(data, embedder):
         )
 
 
-def name_of(value):
-    """A data set, preset or run as others know it: of a path its last part."""
-    is_path = os.path.isabs(value) or os.path.exists(value)
-    return os.path.basename(os.path.abspath(value)) if is_path else str(value)
-
-
-def data_root(source, place):
-    """The folder that the images of some data lie in, or None where they are no files.
-
-    Of a data set with a name, and of a CSV file, `root`; of the latter by default the
-    folder of the file. Else the folder of images itself.
-    """
-    if source.name == "glyphs":
-        return None
-    if source.name in datasets.NAMES:
-        return place.root
-    if _is_csv(source):
-        return place.root or os.path.dirname(os.path.abspath(source.name))
-    return source.name
-
-
-def usual_split(source):
-    """The split that a model is tried on, where none is named.
-
-    `"test"` where the data says what belongs to it: of a data set with a name, and of
-    a CSV file with a column `split`. Else `"all"`.
-    """
-    splits = source.name in datasets.NAMES or (
-        _is_csv(source) and "split" in column_names(source.name)
-    )
-    return "test" if splits else "all"
-
-
 def read_folder(source, place, image_shape, min_images=2, **reading):
     """All images of a folder that has a folder for each class, or of a CSV file.
 
@@ -145,10 +86,10 @@ def read_folder(source, place, image_shape, min_images=2, **reading):
         source, place, image_shape, **reading: as of `load_data`.
         min_images: for a folder, the least number of images in a class.
     """
-    if _is_csv(source):
+    if is_csv(source):
         return _read_csv(source, place, image_shape, split=None, **reading)
-    _check_folder(source, place)
-    size, color_mode = _size_and_color(source, image_shape)
+    check_images_folder(source, place)
+    size, color_mode = size_and_color(source, image_shape)
     return datasets.from_directory(
         source.name,
         image_size=size,
@@ -160,31 +101,7 @@ def read_folder(source, place, image_shape, min_images=2, **reading):
     )
 
 
-def read_unlabelled(source, place, image_shape):
-    """The images that lie directly in a folder, to be decoded when they are needed.
-
-    Args:
-        source, place, image_shape: as of `load_data`.
-
-    Returns:
-        An `ImageFiles`, or None where the folder has folders in it, or no images, and
-        for a CSV file.
-    """
-    if _is_csv(source):
-        return None
-    _check_folder(source, place)
-    with os.scandir(source.name) as entries:
-        visible = [entry for entry in entries if not is_clutter(entry.name)]
-    names, others = names_of_images(entry.name for entry in visible)
-    if not names or any(entry.is_dir() for entry in visible):
-        return None
-    warn_of_passed_over([pathlib.Path(source.name, name) for name in others])
-    size, color_mode = _size_and_color(source, image_shape)
-    reader = ImageReader(size, color_mode, place.skip_bad, memory_limit=0)
-    return reader.read([pathlib.Path(source.name, name) for name in names])[1]
-
-
-def _check_folder(source, place):
+def check_images_folder(source, place):
     if not os.path.isdir(source.name):
         raise ValueError(
             f"{source.name!r} is neither a data set ({', '.join(datasets.NAMES)}) nor "
@@ -198,13 +115,9 @@ def _check_folder(source, place):
     _check_options(source)
 
 
-def _is_csv(source):
-    return source.name.lower().endswith(".csv")
-
-
 def _read_csv(source, place, image_shape, **reading):
     _check_options(source)
-    size, color_mode = _size_and_color(source, image_shape)
+    size, color_mode = size_and_color(source, image_shape)
     return datasets.from_csv(
         source.name,
         image_size=size,
@@ -215,7 +128,7 @@ def _read_csv(source, place, image_shape, **reading):
     )
 
 
-def _size_and_color(source, image_shape):
+def size_and_color(source, image_shape):
     """Of photos in a folder or a CSV file."""
     size = _image_size(source, image_shape) or _SIDE_OF_FOLDERS
     return size, _color_mode(image_shape)

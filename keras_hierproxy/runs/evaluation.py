@@ -6,15 +6,11 @@ import pathlib
 
 from keras_hierproxy import datasets, embeddings, recipes, shipped
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
+from keras_hierproxy.datasets.sources.csv_file import column_names
 from keras_hierproxy.embeddings.on_disk import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.catalog import METRICS
-from keras_hierproxy.runs.data import (
-    Place,
-    check_images,
-    load_data,
-    read_folder,
-    usual_split,
-)
+from keras_hierproxy.runs.data import check_images, load_data, read_folder
+from keras_hierproxy.runs.place import Place, is_csv
 from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.scoring import check_answerable, score
 from keras_hierproxy.runs.trained import check_there, image_shape_of
@@ -56,6 +52,18 @@ def evaluation_source(model, data, given):
         return record.recipe.data.model_copy(update=of_source), place, "test"
     source = recipes.Source(name=other, **of_source)
     return source, Place(**of_place), usual_split(source)
+
+
+def usual_split(source):
+    """The split that a model is tried on, where none is named.
+
+    `"test"` where the data says what belongs to it: of a data set with a name, and of
+    a CSV file with a column `split`. Else `"all"`.
+    """
+    splits = source.name in datasets.NAMES or (
+        is_csv(source) and "split" in column_names(source.name)
+    )
+    return "test" if splits else "all"
 
 
 def load_split(source, place, split, embedder, path):

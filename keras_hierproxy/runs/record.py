@@ -7,7 +7,7 @@ from typing import Literal
 import keras
 
 from keras_hierproxy import json_files, recipes, schemas
-from keras_hierproxy.runs.data import Place
+from keras_hierproxy.runs.place import Place
 from keras_hierproxy.runs.scoring import write_record
 
 VERSION = 2

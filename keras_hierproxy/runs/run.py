@@ -25,7 +25,8 @@ from keras_hierproxy.json_files import DamagedFile
 from keras_hierproxy.models.backup import read_metadata
 from keras_hierproxy.models.saved_objects import check_finite
 from keras_hierproxy.models.weight_files import measure
-from keras_hierproxy.runs.data import check_images, data_root, name_of
+from keras_hierproxy.runs.data import check_images
+from keras_hierproxy.runs.facts import beside, facts
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.history import (
     History,
@@ -35,6 +36,7 @@ from keras_hierproxy.runs.history import (
     write_rows,
 )
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
+from keras_hierproxy.runs.place import data_root
 from keras_hierproxy.runs.record import Record
 from keras_hierproxy.runs.scoring import check_answerable, score, usual_ks
 
@@ -183,7 +185,7 @@ class Run:
         if recall is not None:
             metrics[MONITOR] = recall[selected - 1]
         if self.recipe.reported is not None:
-            metrics["reported"] = _beside(self.recipe.reported, evaluation.results)
+            metrics["reported"] = beside(self.recipe.reported, evaluation.results)
         if recall is not None:
             pictures.plot_recall(
                 history, self.folder / "recall.png", self.data.validation.level_names
@@ -196,26 +198,9 @@ class Run:
             scores=evaluation.scores,
         )
         # Last of all: a run that has metrics.json is whole.
-        return evaluation.write(self.folder, metrics, self._facts(metrics))
-
-    def _facts(self, metrics):
-        """What the report begins with."""
-        sizes = ", ".join(
-            f"{count:,} {name}" for name, count in self._record.data["test"].items()
+        return evaluation.write(
+            self.folder, metrics, facts(self.folder, self._record, metrics)
         )
-        preset = self.recipe.model.backbone.preset
-        start = f", from {name_of(preset)}" if preset else ""
-        return [
-            ("run", self.folder.resolve().name),
-            ("test data", f"{name_of(self.recipe.data.name)}: {sizes}"),
-            ("trained with", f"{self.recipe.name}, seed {self.place.seed}{start}"),
-            (
-                "epoch",
-                f"{metrics['selected_epoch']} of {metrics['epochs']}, "
-                + ("the last" if self._last else "the best on the validation classes"),
-            ),
-            ("backend", keras.backend.backend()),
-        ]
 
     def _keepers(self):
         """The callbacks that write the run's files.
@@ -295,19 +280,6 @@ def _check_splits(data, last):
         if getattr(data, part) is not None:
             check_answerable(getattr(data, part))
     return [part for part in _PARTS if getattr(data, part) is not None]
-
-
-def _beside(reported, results):
-    """What was reported and what was obtained, as shares."""
-    names = [f"recall@{k}" for k in reported.k]
-    return {
-        "source": reported.source,
-        "reported": {
-            name: value / 100
-            for name, value in zip(names, reported.recall, strict=True)
-        },
-        "obtained": {name: results.get(name) for name in names},
-    }
 
 
 def _sizes(data):

@@ -1,0 +1,46 @@
+"""What a report tells of its run."""
+
+import keras
+
+from keras_hierproxy.runs.place import name_of
+
+
+def facts(folder, record, metrics):
+    """What the report begins with.
+
+    Args:
+        folder: `pathlib.Path` of the run.
+        record: `Record`.
+        metrics: dict, what `metrics.json` begins with.
+
+    Returns:
+        list of pairs `(name, text)`.
+    """
+    recipe = record.recipe
+    test = record.data["test"].items()
+    sizes = ", ".join(f"{count:,} {name}" for name, count in test)
+    preset = recipe.model.backbone.preset
+    start = f", from {name_of(preset)}" if preset else ""
+    chosen = "the best on the validation classes"
+    if recipe.training.selection == "last":
+        chosen = "the last"
+    return [
+        ("run", folder.resolve().name),
+        ("test data", f"{name_of(recipe.data.name)}: {sizes}"),
+        ("trained with", f"{recipe.name}, seed {record.place.seed}{start}"),
+        ("epoch", f"{metrics['selected_epoch']} of {metrics['epochs']}, {chosen}"),
+        ("backend", keras.backend.backend()),
+    ]
+
+
+def beside(reported, results):
+    """What was reported and what was obtained, as shares."""
+    names = [f"recall@{k}" for k in reported.k]
+    return {
+        "source": reported.source,
+        "reported": {
+            name: value / 100
+            for name, value in zip(names, reported.recall, strict=True)
+        },
+        "obtained": {name: results.get(name) for name in names},
+    }
