@@ -477,3 +477,23 @@ def test_evaluation_measures_in_the_embedders_geometry(data):
         )
         assert evaluation.results == pytest.approx(expected)
         assert repr(geometry) in evaluation.scores.conventions["similarity"]
+
+
+@once
+@pytest.mark.parametrize("loss", ["hpl", "proxy-anchor"])
+def test_runs_of_before_go_on_or_say_how(loss, finished, tmp_path):
+    """Before runs were recipes, a model had coarse proxies for every loss."""
+    record = read(finished[0], "run.json")
+    settings = {"loss": loss, "batch_size": 18, "augment": "none", "epochs": 3}
+    older = {name: record[name] for name in ("backend", "data", "test_before")}
+    older["settings"] = settings | {"seed": 4, "recipe": None}
+    (tmp_path / "run.json").write_text(json.dumps(older))
+    if loss == "hpl":
+        run = runs.resume_run(tmp_path, epochs=5)
+        assert (run.recipe.name, run.place.seed) == ("glyphs-hpl", 4)
+        assert run.recipe.training.epochs == 5
+        return
+    message = "earlier version.*hierproxy train --recipe .* --seed 4 --output"
+    with pytest.raises(ValueError, match=message):
+        runs.resume_run(tmp_path)
+    assert recipes.load(tmp_path).training.seeds == [4]

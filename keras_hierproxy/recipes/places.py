@@ -61,7 +61,13 @@ def beside_recipe(options):
                 f"{_flag(option)} does not go with --recipe, which says all of it. "
                 f"Change {PLACES[option]} with --set. Received: {value}."
             )
-    return [f"training.epochs={options['epochs']}"] if "epochs" in options else []
+    changes = []
+    if "epochs" in options:
+        changes.append(f"training.epochs={options['epochs']}")
+    if "seed" in options:
+        # So that whoever repeats the run has its seed, too.
+        changes.append(f"training.seeds=[{options['seed']}]")
+    return changes
 
 
 def _flag(option):

@@ -107,8 +107,13 @@ def test_a_run_is_repeated_by_its_folder(call, tmp_path):
     write_photos(tmp_path / "photos", "abcdefghi", images_per_class=4, side=16)
     options = ("--data", "photos", "--image-size", 16, "--batch-size", 8)
     changes = ("--set", "loss.margin=0.2")
-    code, _, stderr = call("train", *options, *changes, "--epochs", 1, "-o", "first")
+    told = (*options, *changes, "--epochs", 1)
+    assert call("train", *told, "-o", "zero")[0] == 0
+    # Another seed is part of what is repeated.
+    told = ("--recipe", "zero", "--seed", 5, "-o", "first")
+    code, _, stderr = call("train", *told)
     assert code == 0, stderr
+    assert recipes.load("first").training.seeds == [5]
     (tmp_path / "elsewhere").mkdir()
     for recipe in ("first", "first/run.json"):
         again = f"again{len(recipe)}"
@@ -121,7 +126,7 @@ def test_a_run_is_repeated_by_its_folder(call, tmp_path):
         assert first["test"] == second["test"]
     assert recipes.load("first").loss[0].margin == 0.2
     # Told again as a whole, or not at all.
-    told = ("train", *options, *changes, "--resume", "-o", "first")
+    told = ("train", *options, *changes, "--seed", 5, "--resume", "-o", "first")
     code, stdout, _ = call(*told, "--epochs", 2)
     assert code == 0 and "epoch 2/2" in stdout
     code, _, stderr = call("train", "--loss", "hier", "--resume", "-o", "first")

@@ -127,7 +127,8 @@ def test_train_is_that_of_the_presets_recipe(call, little_zoo, monkeypatch):
         # Nothing more than this is wanted of it.
         with pytest.raises(AttributeError, match="NoneType"):
             call(*command, "--set", "loss.margin=0.2", "--seed", 3)
-    assert seen[0] == ("hierproxy_cnn_glyphs", ["loss.margin=0.2"])
+    changes = ["loss.margin=0.2", "training.seeds=[3]"]
+    assert seen[0] == ("hierproxy_cnn_glyphs", changes)
     assert seen == [seen[0]] * 3
 
 
