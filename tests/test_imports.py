@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,21 @@ def rooms_imported(path):
 def test_the_rooms_are_those_that_are_there():
     there = {room_of(path) for path in MODULES} - {"__init__"}
     assert there == set(ROOMS)
+
+
+def test_the_architecture_page_has_the_rooms_in_their_order():
+    page = (PROJECT / "docs/architecture.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| `")]
+    rooms = [room for line in table for room in line.split("|")[1].split("`")[1::2]]
+    assert tuple(rooms) == ROOMS
+
+
+def test_the_architecture_page_names_files_that_are_there():
+    page = (PROJECT / "docs/architecture.md").read_text()
+    way = page.partition("## The way of the data")[2]
+    named = re.findall(r"`([a-z_0-9]+(?:/[a-z_0-9]+)*(?:\.py|/))`", way)
+    assert len(named) > 30
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
 
 
 @pytest.mark.parametrize(
