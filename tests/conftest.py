@@ -2,6 +2,20 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# One thread a process: the tests run in as many processes as there are cores, and their
+# matrices are small. The compilers' effort pays only where what they make runs longer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0",
+)
+# JAX takes what another process, or an earlier run, has compiled.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import sys
 import warnings
@@ -13,6 +27,33 @@ from tests.command_line import run_main
 
 # DESIGN: the data sets are shared between checkouts and never part of the project.
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# Begun first, or one core would still be busy with them when the others are done.
+# tests/run.py prints the longest at its end.
+LONGEST = (
+    "integration/test_resume.py",
+    "integration/test_four_devices.py",
+    "zoo/test_hubs.py",
+    "test_cli.py",
+    "test_runs.py",
+    "test_readme.py",
+    "test_embed_command.py",
+    "recipes/test_run.py",
+    "recipes/test_shipped.py",
+    "integration/test_across_backends.py",
+    "integration/test_data_parallel.py",
+    "integration/test_two_hosts.py",
+    "integration/test_signals.py",
+    "hostile/test_faults.py",
+    "integration/test_without_tensorflow.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    folder = Path(__file__).parent
+    rank = {folder / file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 def pytest_report_header():

@@ -1,13 +1,16 @@
 """Runs the tests once per Keras backend and ends with one summary.
 
-    python tests/run.py [--backend tensorflow jax torch] [pytest arguments]
+    python tests/run.py [--all] [--backend tensorflow jax torch] [pytest arguments]
 
 A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
-not depend on the backend: only the first runs them. Files of tests run side by side,
-one a core and at most four; `-n 0` runs one after the other. The last line is always
-`N passed, N failed, N skipped`, summed over backends; errors and crashes are failures.
+not depend on the backend: only the first runs them. So it is with those marked
+`nightly`, which do but take long, unless `--all` has every backend run them. Files of
+tests run side by side, one a core and at most four, the longest first; `-n 0` runs one
+after the other. The last line is always `N passed, N failed, N skipped`, summed over
+backends; errors and crashes are failures.
 """
 
+import collections
 import importlib.util
 import itertools
 import os
@@ -22,9 +25,11 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 BACKENDS = ["tensorflow", "jax", "torch"]
 NO_TESTS_COLLECTED = 5
-# Side by side by files: a file's tests share what they compiled and trained.
+# Side by side by files: a file's tests share what they compiled and trained. In the
+# order of tests/conftest.py; xdist's own begins with the files of the most tests.
 PYTEST = [sys.executable, "-m", "pytest", "-n", "auto", "--maxprocesses", "4"]
-PYTEST += ["--dist", "loadfile"]
+PYTEST += ["--dist", "loadfile", "--no-loadscope-reorder"]
+LONGEST_SHOWN = 12
 
 
 @dataclass
@@ -34,6 +39,7 @@ class Outcome:
     passed: int = 0
     skipped: int = 0
     failures: list = field(default_factory=list)
+    files: collections.Counter = field(default_factory=collections.Counter)
 
     @property
     def failed(self):
@@ -41,16 +47,21 @@ class Outcome:
 
 
 def split_arguments(arguments):
-    """`--backend jax torch -k anchor` to `(["jax", "torch"], ["-k", "anchor"])`."""
+    """`--backend jax torch -k anchor` to `(False, ["jax", "torch"], ["-k", "anchor"])`.
+
+    The first is whether there was an `--all`.
+    """
+    everything = "--all" in arguments
+    arguments = [argument for argument in arguments if argument != "--all"]
     if arguments[:1] != ["--backend"]:
-        return BACKENDS, arguments
+        return everything, BACKENDS, arguments
     backends = list(itertools.takewhile(BACKENDS.__contains__, arguments[1:]))
     if not backends:
         sys.exit(
             f"--backend takes one or more of {', '.join(BACKENDS)}. "
             f"Received: {' '.join(arguments[1:]) or 'nothing'}"
         )
-    return backends, arguments[1 + len(backends) :]
+    return everything, backends, arguments[1 + len(backends) :]
 
 
 def run_backend(backend, pytest_arguments, report):
@@ -71,6 +82,8 @@ def run_backend(backend, pytest_arguments, report):
 
 def count(report, outcome):
     for case in ElementTree.parse(report).iter("testcase"):
+        file = case.get("classname").replace(".", "/") + ".py"
+        outcome.files[file] += float(case.get("time"))
         if case.find("failure") is not None or case.find("error") is not None:
             outcome.failures.append(f"{case.get('classname')}::{case.get('name')}")
         elif case.find("skipped") is not None:
@@ -88,6 +101,13 @@ def print_summary(outcomes):
     for o in outcomes:
         counts = f"{o.passed:>8}{o.failed:>8}{o.skipped:>8}"
         print(f"{o.backend:<12}{counts}{o.seconds:>9.0f}")
+    print("\nThe longest files, in seconds of their worker:")
+    files = sum((outcome.files for outcome in outcomes), collections.Counter())
+    for file, _ in files.most_common(LONGEST_SHOWN):
+        seconds = (
+            f"{o.backend} {o.files[file]:.0f}" for o in outcomes if file in o.files
+        )
+        print(f"{file:<48}{', '.join(seconds)}")
 
 
 def main(arguments):
@@ -95,11 +115,12 @@ def main(arguments):
         sys.exit(__doc__)
     if importlib.util.find_spec("xdist") is None:
         sys.exit("The tests need the development extras. `make dev` installs them.")
-    backends, pytest_arguments = split_arguments(arguments)
+    everything, backends, pytest_arguments = split_arguments(arguments)
+    later = "not host" if everything else "not host and not nightly"
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
         for backend in backends:
-            once = ["-m", "not host"] if outcomes else []
+            once = ["-m", later] if outcomes else []
             report = Path(folder) / f"{backend}.xml"
             outcomes.append(run_backend(backend, once + pytest_arguments, report))
     print_summary(outcomes)

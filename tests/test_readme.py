@@ -62,6 +62,7 @@ def little_data(monkeypatch, tmp_path):
     monkeypatch.setattr(khp.datasets, "load", {"glyphs": splits}.__getitem__)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("place", blocks("python"))
 def test_python_block(little_data, place):
     block = blocks("python")[place]

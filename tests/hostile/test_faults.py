@@ -329,7 +329,9 @@ _OF_BACKENDS = ("train: killed", "train: disk full", "model:", "weights:")
         pytest.param(
             case,
             id=case.name,
-            marks=[] if case.name.startswith(_OF_BACKENDS) else pytest.mark.host,
+            marks=pytest.mark.nightly
+            if case.name.startswith(_OF_BACKENDS)
+            else pytest.mark.host,
         )
         for case in CASES
     ],
@@ -338,6 +340,7 @@ def test_faults(case, judge):
     judge("faults", case)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="mounts a disk")
 @pytest.mark.parametrize("kilobytes", [8, 64, 160])
 def test_a_disk_that_is_really_full(kilobytes, tmp_path, monkeypatch):

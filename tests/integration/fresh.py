@@ -50,6 +50,6 @@ def on_four_devices(script, folder):
     Returns:
         What it wrote to `found.npz` in the folder, as a dict of arrays.
     """
-    flags = "--xla_force_host_platform_device_count=4"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
     finish(start(script, folder, XLA_FLAGS=flags))
     return dict(np.load(folder / "found.npz"))

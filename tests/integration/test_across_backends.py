@@ -8,6 +8,8 @@ from tests.integration import runs
 from tests.integration.fresh import finish, start
 from tests.integration.reload import NAMES, describe
 
+pytestmark = pytest.mark.nightly
+
 OTHERS = [
     backend
     for backend in ("tensorflow", "jax", "torch")

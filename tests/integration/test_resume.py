@@ -16,7 +16,10 @@ RUNS = ("vectors", "hyperbolic", "images")
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Folders with the final states of runs in four processes."""
+    """Folders with the final states of runs in four processes.
+
+    Three to be killed, each after a run to the end; the fourth repeats and resumes all.
+    """
     folders = {
         name: tmp_path_factory.mktemp(name) for name in ("first", "second", "resumed")
     }
@@ -27,11 +30,10 @@ def results(tmp_path_factory):
     for folder in folders.values():
         for run in RUNS:
             (folder / run).mkdir()
-    first = start("train", *arguments("through", folders["first"]))
     for run in RUNS:
-        killed = start("train", "killed", run, folders["resumed"] / run)
+        through = ("through", run, folders["first"] / run)
+        killed = start("train", *through, "killed", run, folders["resumed"] / run)
         finish(killed, exit_code=-signal.SIGKILL)
-    finish(first)
     finish(
         start(
             "train",

@@ -187,6 +187,7 @@ BACKBONES = {
 }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbones_embed_and_come_back(name, tmp_path):
     embedder = ImageEmbedder(BACKBONES[name](), num_classes=4, embedding_dim=8)

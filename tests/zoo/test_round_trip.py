@@ -8,6 +8,8 @@ import keras_hierproxy as khp
 from tests import tiny
 from tests.integration.fresh import finish, start
 
+pytestmark = pytest.mark.nightly
+
 OTHERS = [
     backend
     for backend in ("tensorflow", "jax", "torch")
