@@ -10,6 +10,7 @@ import pathlib
 import re
 import secrets
 import shutil
+import sys
 
 # Names of files are bytes on some systems, and need not be text.
 ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
@@ -271,7 +272,9 @@ def _check_room(path, num_bytes):
 
 
 def _sync(path):
-    handle = os.open(path, os.O_RDONLY)
+    # Windows syncs only what may be written to; others may have to read alone.
+    flags = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:

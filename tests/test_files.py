@@ -210,3 +210,20 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     with pytest.raises(OSError, match="Cannot write .*file.out"):
         with files.locked(tmp_path / "file/out", "working in"):
             pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shows what Windows is asked")
+@pytest.mark.parametrize("platform, writable", [("win32", True), ("linux", False)])
+def test_what_is_synced_is_open_as_the_system_wants_it(
+    platform, writable, tmp_path, monkeypatch
+):
+    """Windows syncs no file that was opened to be read."""
+    import fcntl
+
+    found = []
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(
+        os, "fsync", lambda file: found.append(fcntl.fcntl(file, fcntl.F_GETFL))
+    )
+    files.write(tmp_path / "file", "x")
+    assert bool(found[0] & os.O_RDWR) == writable
