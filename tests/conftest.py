@@ -45,6 +45,10 @@ LONGEST = (
     "integration/test_two_hosts.py",
     "integration/test_signals.py",
     "hostile/test_faults.py",
+    "losses/test_hier.py",
+    "losses/test_not_finite.py",
+    "losses/test_hier_golden.py",
+    "losses/test_edge_cases.py",
     "integration/test_without_tensorflow.py",
 )
 
