@@ -99,6 +99,7 @@ def train(
         with console.status(f"Reading {run.recipe.data.name} ..."):
             splits = runs.load_data(run.recipe.data, run.place, run.recipe.image_shape)
         print_splits(splits)
+        console.print(f"Training on {runs.backend()}.", markup=False)
         with console.status("Building the model, evaluating it untrained ..."):
             run.begin(splits)
         with runs.EpochLines(console, run.recipe.training.epochs) as lines:
