@@ -82,6 +82,11 @@ def card(name):
 
     Returns:
         str, Markdown, without the lines for Hugging Face that it begins with.
+
+    Example:
+
+    >>> print(khp.zoo.card("so_cnn_letters").splitlines()[0])
+    # so_cnn_letters
     """
     text = (shipped.preset_folder(name) / "README.md").read_text(encoding="utf-8")
     _, _, body = text.removeprefix("---\n").partition("\n---\n")

@@ -39,9 +39,9 @@ def write_example_files(root):
     return root
 
 
-def little_glyphs():
+def little_glyphs(load=khp.datasets.load):
     """Two images each of some of the glyphs, as `khp.datasets.load("glyphs")`."""
-    splits = khp.datasets.load("glyphs")
+    splits = load("glyphs")
     little = {}
     for name in ("train", "validation", "test"):
         data = getattr(splits, name).select_classes(range(110))

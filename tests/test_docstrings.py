@@ -1,43 +1,94 @@
-"""The examples in docstrings run, and print what they say."""
+"""Every public name is documented: its arguments, and an example that runs."""
 
 import doctest
 import importlib
+import inspect
 import pkgutil
+import re
 
 import keras
 import numpy as np
 import pytest
 
 import keras_hierproxy as khp
+from tests.example_files import little_glyphs, write_example_files
+from tools import public_names
 
-ROOMS = ["embeddings", "geometry", "layers", "losses", "ops", "regularizers", "trees"]
-ROOMS += ["zoo"]
+PUBLIC = public_names.everything()
 
 
 def modules():
-    for room in ROOMS:
-        package = getattr(khp, room)
-        yield package.__name__
-        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            yield f"{package.__name__}.{module.name}"
+    """All modules of the package, by name."""
+    found = pkgutil.walk_packages(khp.__path__, f"{khp.__name__}.")
+    return [module.name for module in found]
 
 
-@pytest.mark.parametrize("name", modules())
-def test_examples(name):
-    module = importlib.import_module(name)
-    names = {"keras": keras, "np": np, "khp": khp, **vars(khp.layers)}
-    result = doctest.testmod(module, extraglobs={**names, **vars(khp.losses)})
-    assert result.failed == 0
+def examples():
+    """The docstrings with an example, a dict from where they stand."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    tests = {}
+    for name in modules():
+        for test in finder.find(importlib.import_module(name), name):
+            if test.examples:
+                tests[test.name] = test
+    return tests
 
 
-def test_every_public_class_has_an_example():
-    public = [
-        item
-        for room in (khp.geometry, khp.layers, khp.losses, khp.regularizers)
-        for item in vars(room).values()
-        if isinstance(item, type) and item.__module__.startswith(room.__name__)
-    ]
-    losses = khp.losses
-    bases = {losses.EmbeddingLoss, losses.BoundLoss, losses.ProxyLoss}
-    without = [c.__name__ for c in public if ">>>" not in c.__doc__ and c not in bases]
-    assert len(public) > 18 and not without
+EXAMPLES = examples()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_example_files(tmp_path_factory.mktemp("examples"))
+
+
+@pytest.fixture
+def little_data(monkeypatch, files):
+    """The files that examples read, and few glyphs for all of them."""
+    monkeypatch.chdir(files)
+    load = khp.datasets.load
+    monkeypatch.setattr(
+        khp.datasets,
+        "load",
+        lambda name, *args, **options: (
+            little_glyphs(load) if name == "glyphs" else load(name, *args, **options)
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_run(name, little_data, capsys):
+    """With `khp`, `keras` and `np` alone, as a reader pastes them."""
+    test = EXAMPLES[name]
+    test.globs = {"khp": khp, "keras": keras, "np": np}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    runner.run(test)
+    printed = capsys.readouterr().out
+    assert runner.summarize(verbose=False).failed == 0, printed
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_has_an_example(name):
+    assert ">>> " in (inspect.getdoc(PUBLIC[name]) or "")
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_describes_its_arguments(name):
+    """Those of its signature, all of them, and no others."""
+    parameters = inspect.signature(PUBLIC[name]).parameters.values()
+    named = {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    described = arguments_of(inspect.getdoc(PUBLIC[name]) or "")
+    assert not named - described, "not in Args"
+    if len(named) == len(parameters):
+        assert not described - named, "in Args, and not in the signature"
+
+
+def arguments_of(docstring):
+    """The names in `Args:`; several may stand before one colon."""
+    section = re.search(r"^Args:\n((?:    .*\n?|\n)+)", docstring, re.M)
+    if section is None:
+        return set()
+    entries = re.findall(r"^    (\*{0,2}\w+(?:,\s+\w+)*):", section[1], re.M)
+    return {name.strip(" *") for entry in entries for name in entry.split(",")}

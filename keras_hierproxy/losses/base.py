@@ -21,6 +21,20 @@ class EmbeddingLoss(keras.losses.Loss):
     """Base of all losses. A child implements `call(labels, embeddings, weights)`.
 
     Losses add and scale: `ProxyAnchorLoss() + 0.5 * MultiSimilarityLoss()`.
+
+    Args:
+        name: str, the name in logs.
+
+    Example:
+
+    A loss of your own that sees the whole batch:
+
+    >>> class ShrinkLoss(khp.losses.EmbeddingLoss):
+    ...     def call(self, labels, embeddings, weights):
+    ...         return keras.ops.mean(keras.ops.square(embeddings))
+    >>> loss = khp.losses.TripletLoss() + 0.1 * ShrinkLoss("shrink")
+    >>> [term.name for term in loss.terms]
+    ['triplet_loss', 'shrink']
     """
 
     # Where embeddings must live, for a loss that does not read directions alone.
@@ -106,6 +120,17 @@ class BoundLoss(EmbeddingLoss):
 
     A child names the layer's class, `layer_class`, and how a model gets one,
     `layer_hint`.
+
+    Args:
+        proxies: the layer to read; left out, `compile` of an `EmbeddingModel` or
+            `ImageEmbedder` finds the model's own.
+        name: str, the name in logs.
+
+    Example:
+
+    >>> loss = khp.losses.HIERLoss()  # Reads a `LatentHierarchy`.
+    >>> isinstance(loss, khp.losses.BoundLoss), loss.layer_class.__name__
+    (True, 'LatentHierarchy')
     """
 
     def __init__(self, proxies=None, name=None):
@@ -173,6 +198,20 @@ class ProxyLoss(BoundLoss):
             `compile` also takes the layer's name, which is what a saved model
             keeps.
         name: str, the name in logs.
+
+    Example:
+
+    A loss of your own over the proxies of the classes:
+
+    >>> class NearestProxyLoss(khp.losses.ProxyLoss):
+    ...     def value(self, labels, embeddings, weights, proxies):
+    ...         similarity = khp.ops.cosine_similarity(embeddings, proxies)
+    ...         own = khp.ops.at_own(similarity, labels)
+    ...         return khp.ops.weighted_mean(1 - own, weights)
+    >>> layer = khp.layers.Proxies(num_classes=10)
+    >>> embeddings = layer(np.random.normal(size=(32, 16)).astype("float32"))
+    >>> loss = NearestProxyLoss(layer, name="nearest_proxy_loss")
+    >>> value = loss(np.arange(32) % 10, embeddings)
     """
 
     layer_class = Proxies

@@ -67,6 +67,12 @@ def ndcg(matched):
 
     Returns:
         float64 array `(n,)` in (0, 1], NaN for a query that nothing matches.
+
+    Example:
+
+    >>> matched = np.array([[2, 1, 0], [0, 1, 2]])  # The best ranking, and the worst.
+    >>> khp.retrieval.ndcg(matched).round(3)
+    array([1.   , 0.587])
     """
     matches = Matches.of(matched)
     counts, (rows, ranks, levels) = matches.counts, matches.places
@@ -93,6 +99,12 @@ def asi(matched):
 
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query that nothing matches.
+
+    Example:
+
+    >>> matched = np.array([[2, 1, 0], [0, 1, 2]])  # The best ranking, and the worst.
+    >>> khp.retrieval.asi(matched).round(3)
+    array([1.  , 0.25])
     """
     matches = Matches.of(matched)
     matched, counts = matches.matched, matches.counts
@@ -125,6 +137,12 @@ def h_ap(matched):
 
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query that nothing matches.
+
+    Example:
+
+    >>> matched = np.array([[2, 1, 0], [0, 1, 2]])  # The best ranking, and the worst.
+    >>> khp.retrieval.h_ap(matched).round(3)
+    array([1.   , 0.583])
     """
     matches = Matches.of(matched)
     counts, (rows, ranks, levels) = matches.counts, matches.places

@@ -60,6 +60,12 @@ def recall_at_k(relevance, num_positives, k):
 
     Returns:
         float64 array `(n,)` of 0, 1, or NaN for a query without positives.
+
+    Example:
+
+    >>> relevance = np.array([[True, False, True], [False, True, False]])
+    >>> khp.retrieval.recall_at_k(relevance, np.array([2, 1]), k=1)
+    array([1., 0.])
     """
     first, num_positives = _first_k(relevance, num_positives, k)
     return _or_nan(first.any(axis=1), num_positives)
@@ -74,6 +80,12 @@ def precision_at_1(relevance, num_positives):
 
     Returns:
         float64 array `(n,)` of 0, 1, or NaN for a query without positives.
+
+    Example:
+
+    >>> relevance = np.array([[True, False, True], [False, True, False]])
+    >>> khp.retrieval.precision_at_1(relevance, np.array([2, 0]))
+    array([ 1., nan])
     """
     return recall_at_k(relevance, num_positives, 1)
 
@@ -90,6 +102,12 @@ def precision_at_k(relevance, num_positives, k):
 
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
+
+    Example:
+
+    >>> relevance = np.array([[True, False, True], [False, True, False]])
+    >>> khp.retrieval.precision_at_k(relevance, np.array([2, 1]), k=2)
+    array([0.5, 0.5])
     """
     first, num_positives = _first_k(relevance, num_positives, k)
     return _or_nan(first.mean(axis=1), num_positives)
@@ -106,6 +124,12 @@ def r_precision(relevance, num_positives):
 
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
+
+    Example:
+
+    >>> relevance = np.array([[True, False, True], [False, True, False]])
+    >>> khp.retrieval.r_precision(relevance, np.array([2, 1]))
+    array([0.5, 0. ])
     """
     hits, num_positives = _hits_within_r(relevance, num_positives)
     return _per_positive(hits.sum(axis=1), num_positives)
@@ -124,6 +148,12 @@ def map_at_r(relevance, num_positives):
 
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
+
+    Example:
+
+    >>> relevance = np.array([[True, False, True], [False, True, False]])
+    >>> khp.retrieval.map_at_r(relevance, np.array([2, 1]))
+    array([0.5, 0. ])
     """
     hits, num_positives = _hits_within_r(relevance, num_positives)
     return _per_positive(_sum_of_precisions(hits), num_positives)
@@ -141,6 +171,12 @@ def average_precision(relevance, num_positives):
 
     Returns:
         float64 array `(n,)` in [0, 1], NaN for a query without positives.
+
+    Example:
+
+    >>> relevance = np.array([[True, False, True], [False, True, False]])
+    >>> khp.retrieval.average_precision(relevance, np.array([2, 1])).round(3)
+    array([0.833, 0.5  ])
     """
     relevance, num_positives = _check_whole(relevance, num_positives)
     return _per_positive(_sum_of_precisions(relevance), num_positives)
@@ -155,6 +191,12 @@ def reciprocal_rank(relevance, num_positives):
 
     Returns:
         float64 array `(n,)` in (0, 1], NaN for a query without positives.
+
+    Example:
+
+    >>> relevance = np.array([[True, False, True], [False, True, False]])
+    >>> khp.retrieval.reciprocal_rank(relevance, np.array([2, 1]))
+    array([1. , 0.5])
     """
     relevance, num_positives = _check_whole(relevance, num_positives)
     return _or_nan(1 / (1 + relevance.argmax(axis=1)), num_positives)

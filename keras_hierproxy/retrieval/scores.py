@@ -48,6 +48,16 @@ class QueryScores:
             a query retrieves; of distractors they say nothing. None where no metric
             looked at neighbours.
         similarities: float32 array `(num_queries, n)`, theirs; see `knn`.
+
+    Example:
+
+    >>> embeddings = np.random.normal(size=(40, 16))
+    >>> scores = khp.retrieval.score_queries(embeddings, np.arange(40) // 4)
+    >>> scores.values["map@r"].shape
+    (40,)
+    >>> low, high = scores.intervals()["map@r"]
+    >>> low <= scores.means()["map@r"] <= high
+    True
     """
 
     results: dict
@@ -141,6 +151,24 @@ def score_queries(
     """Retrieval metrics of every single query.
 
     Takes what `evaluate` takes, which returns the means of what this returns.
+
+    Args:
+        queries: float array `(n, d)` of points of `geometry`.
+        query_labels: int array `(n,)`, or `(n, levels)`, finest level first, nested;
+            -1 for distractors.
+        gallery: float array `(m, d)` to retrieve from. By default the queries
+            themselves, leave-one-out.
+        gallery_labels: int array `(m,)` or `(m, levels)`, if there is a gallery.
+        k: int or ints, the K of Recall@K and Precision@K.
+        metrics: names of metrics, as of `evaluate`; by default Recall@K,
+            Precision@1, R-Precision and MAP@R.
+        geometry: where the embeddings live, by default `Sphere()`.
+        query_ids, gallery_ids: int or str arrays `(n,)` and `(m,)`: a query never
+            retrieves rows of its own id.
+        groups, gallery_groups: int or str arrays `(n,)` and `(m,)`: nor rows of its
+            own group.
+        verbose: bool, whether to tell how long a search of more than 10 seconds
+            will take.
 
     Returns:
         `QueryScores`.
