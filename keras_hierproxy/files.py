@@ -40,14 +40,13 @@ def replacing(path, num_bytes=0):
 
     Example:
 
-    ```python
-    import pathlib
-    from keras_hierproxy.files import replacing
-
-    with replacing("notes.txt") as unfinished:
-        unfinished.write_text("whole")
-    pathlib.Path("notes.txt").read_text()  # "whole"
-    ```
+    >>> import pathlib
+    >>> with khp.files.replacing("notes.txt") as unfinished:
+    ...     unfinished.write_text("whole")
+    ...
+    5
+    >>> pathlib.Path("notes.txt").read_text()
+    'whole'
     """
     # Not a link itself, but what it leads to.
     place = pathlib.Path(os.path.realpath(path))

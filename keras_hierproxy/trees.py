@@ -237,6 +237,13 @@ def pruned(parents, leaves):
     Returns:
         `(kept, parents)`: the nodes kept, first the leaves in the order given, then
         the others ascending; and their parents, renumbered in this order.
+
+    Example:
+
+    >>> # Of two leaves (0, 1) under 2 and one leaf (3) under 4, keep the first.
+    >>> kept, parents = khp.trees.pruned([2, 2, -1, 4, -1], [0])
+    >>> kept.tolist(), parents.tolist()
+    ([0, 2], [1, -1])
     """
     parents = np.asarray(parents)
     above = np.zeros(len(parents), dtype=bool)

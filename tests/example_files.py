@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 import keras_hierproxy as khp
+from keras_hierproxy.runs.sample_layouts import write_omniglot
 from tests import official_layouts
 from tests.photos import write_photos
 
@@ -34,8 +35,10 @@ def write_example_files(root):
         official_layouts.write_in_shop,
         official_layouts.write_inaturalist,
         official_layouts.write_grocery_store,
+        official_layouts.write_fashion_products,
     ):
         write(root / "data")
+    write_omniglot(root / "data")
     return root
 
 

@@ -17,6 +17,9 @@ from keras_hierproxy.runs.sample_layouts import color as color
 from keras_hierproxy.runs.sample_layouts import write_cars as write_cars
 from keras_hierproxy.runs.sample_layouts import write_cub as write_cub
 from keras_hierproxy.runs.sample_layouts import (
+    write_fashion_products as write_fashion_products,
+)
+from keras_hierproxy.runs.sample_layouts import (
     write_grocery_store as write_grocery_store,
 )
 from keras_hierproxy.runs.sample_layouts import write_in_shop as write_in_shop

@@ -46,9 +46,17 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     Example:
 
-    >>> evaluation = khp.callbacks.RetrievalEvaluation(data.validation)
+    >>> inputs, labels = np.random.normal(size=(32, 8)), np.arange(32) // 4
+    >>> proxies = khp.layers.Proxies(num_classes=8)
+    >>> x = keras.Input((8,))
+    >>> model = khp.models.EmbeddingModel(x, proxies(keras.layers.Dense(4)(x)))
+    >>> model.compile("adam", loss=khp.losses.ProxyAnchorLoss())
+    >>> evaluation = khp.callbacks.RetrievalEvaluation((inputs, labels))
     >>> stop = keras.callbacks.EarlyStopping("val_recall@1", mode="max", patience=3)
-    >>> model.fit(data.train.batches(128), epochs=20, callbacks=[evaluation, stop])
+    >>> options = {"epochs": 2, "verbose": 0, "callbacks": [evaluation, stop]}
+    >>> history = model.fit(inputs, labels, **options)
+    >>> len(history.history["val_recall@1"])
+    2
     """
 
     def __init__(

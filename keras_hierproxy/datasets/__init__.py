@@ -64,12 +64,9 @@ def load(name, root=None, **options):
 
     Example:
 
-    ```python
-    import keras_hierproxy as khp
-
-    data = khp.datasets.load("glyphs")
-    data.train.num_classes
-    ```
+    >>> data = khp.datasets.load("glyphs")
+    >>> data.train.level_names
+    ('character', 'base letter', 'script')
     """
     if name == "glyphs":
         return loader(name)(cache_dir=root, **options)
@@ -79,8 +76,16 @@ def load(name, root=None, **options):
 def loader(name):
     """The function that `load` calls.
 
+    Args:
+        name: str, as of `load`.
+
     Raises:
         ValueError: an unknown name.
+
+    Example:
+
+    >>> khp.datasets.loader("cub").__name__
+    'load_cub'
     """
     if name in _LOADERS:
         return _LOADERS[name]

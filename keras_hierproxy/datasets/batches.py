@@ -86,15 +86,10 @@ class Batches(keras.utils.PyDataset):
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets import RetrievalDataset
-
-    images = np.zeros((20, 8, 8, 1), "uint8")
-    data = RetrievalDataset(images, np.arange(20) // 4)
-    batches = data.batches(6, sampler="balanced", images_per_class=2)
-    x, y = batches[0]  # 3 classes, 2 images of each
-    ```
+    >>> images = np.zeros((20, 8, 8, 1), "uint8")
+    >>> data = khp.datasets.RetrievalDataset(images, np.arange(20) // 4)
+    >>> batches = data.batches(6, sampler="balanced", images_per_class=2)
+    >>> x, y = batches[0]  # 3 classes, 2 images of each
     """
 
     def __init__(

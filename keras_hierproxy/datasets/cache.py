@@ -22,13 +22,10 @@ def cache_folder():
 
     Example:
 
-    ```python
-    import os
-    from keras_hierproxy.datasets.cache import cache_folder
-
-    os.environ["KERAS_HIERPROXY_CACHE"] = "/tmp/hierproxy"
-    cache_folder()  # PosixPath("/tmp/hierproxy")
-    ```
+    >>> import os
+    >>> os.environ["KERAS_HIERPROXY_CACHE"] = "/tmp/hierproxy"
+    >>> khp.datasets.cache.cache_folder()
+    PosixPath('/tmp/hierproxy')
     """
     if folder := os.environ.get("KERAS_HIERPROXY_CACHE"):
         return pathlib.Path(folder).expanduser()
@@ -53,15 +50,11 @@ def cached_arrays(path, names, build):
 
     Example:
 
-    ```python
-    import pathlib
-    import numpy as np
-
-    from keras_hierproxy.datasets.cache import cached_arrays
-
-    path = pathlib.Path("/tmp/hierproxy/squares.npz")
-    (squares,) = cached_arrays(path, ["squares"], lambda: (np.arange(9) ** 2,))
-    ```
+    >>> import pathlib
+    >>> path = pathlib.Path("/tmp/hierproxy/squares.npz")
+    >>> (squares,) = khp.datasets.cache.cached_arrays(
+    ...     path, ["squares"], lambda: (np.arange(9) ** 2,)
+    ... )
     """
     if path.exists():
         try:

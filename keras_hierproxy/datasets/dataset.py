@@ -77,18 +77,15 @@ class RetrievalDataset:
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets import RetrievalDataset
-
-    images = np.zeros((4, 8, 8, 1), "uint8")
-    labels = [[0, 0], [0, 0], [1, 0], [2, 1]]  # character, script
-    data = RetrievalDataset(
-        images, labels, class_names=[["a", "b", "alpha"], ["Latin", "Greek"]]
-    )
-    data.num_classes, data.taxonomy.tolist()  # 3, [[0], [0], [1]]
-    data.select_classes([2]).class_names  # (("alpha",), ("Greek",))
-    ```
+    >>> images = np.zeros((4, 8, 8, 1), "uint8")
+    >>> labels = [[0, 0], [0, 0], [1, 0], [2, 1]]  # character, script
+    >>> data = khp.datasets.RetrievalDataset(
+    ...     images, labels, class_names=[["a", "b", "alpha"], ["Latin", "Greek"]]
+    ... )
+    >>> data.num_classes, data.taxonomy.tolist()
+    (3, [[0], [0], [1]])
+    >>> data.select_classes([2]).class_names
+    (('alpha',), ('Greek',))
     """
 
     def __init__(
@@ -185,16 +182,13 @@ class RetrievalDataset:
 
         Example:
 
-        ```python
-        import numpy as np
-        import keras_hierproxy as khp
-
-        labels, points = [0, 1, 0, 1], np.eye(4)
-        data = khp.datasets.RetrievalDataset(
-            np.zeros((4, 8, 8, 1), "uint8"), labels, is_query=[True, True, False, False]
-        )
-        khp.retrieval.evaluate(**data.retrieval_arguments(points), k=1)
-        ```
+        >>> images, points = np.zeros((4, 8, 8, 1), "uint8"), np.eye(4)
+        >>> data = khp.datasets.RetrievalDataset(
+        ...     images, [0, 1, 0, 1], is_query=[True, True, False, False]
+        ... )
+        >>> results = khp.retrieval.evaluate(**data.retrieval_arguments(points), k=1)
+        >>> results["recall@1"]
+        0.5
         """
         labels = self.labels
         if look_one_hot(labels):
@@ -225,13 +219,10 @@ class RetrievalDataset:
 
         Example:
 
-        ```python
-        import numpy as np
-        from keras_hierproxy.datasets import RetrievalDataset
-
-        data = RetrievalDataset(np.zeros((4, 8, 8, 1), "uint8"), [0, 0, 1, 1])
-        data.subset([2, 3]).labels.ravel()  # [0, 0], of class_names[0][0] == "1"
-        ```
+        >>> images = np.zeros((4, 8, 8, 1), "uint8")
+        >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1])
+        >>> data.subset([2, 3]).labels.ravel()
+        array([0, 0], dtype=int32)
         """
         indices = self._rows_at(indices)
         if isinstance(self.images, np.ndarray):
@@ -278,14 +269,11 @@ class RetrievalDataset:
 
         Example:
 
-        ```python
-        import numpy as np
-        from keras_hierproxy.datasets import RetrievalDataset
-
-        images = np.zeros((4, 8, 8, 1), "uint8")
-        data = RetrievalDataset(images, [[0, 0], [1, 0], [2, 1], [2, 1]])
-        len(data.select_classes([0], level=1))  # 2
-        ```
+        >>> images = np.zeros((4, 8, 8, 1), "uint8")
+        >>> labels = [[0, 0], [1, 0], [2, 1], [2, 1]]
+        >>> data = khp.datasets.RetrievalDataset(images, labels)
+        >>> len(data.select_classes([0], level=1))
+        2
         """
         level = checks.integer("level", level, least=0, most=self.num_levels - 1)
         classes = as_array(classes, "classes").reshape(-1)
@@ -318,14 +306,11 @@ class RetrievalDataset:
 
         Example:
 
-        ```python
-        import numpy as np
-        from keras_hierproxy.datasets import RetrievalDataset
-
-        data = RetrievalDataset(np.zeros((20, 8, 8, 1), "uint8"), np.arange(20) // 2)
-        splits = data.split(validation=0.2, test=0.2)
-        splits.train.num_classes, splits.test.num_classes  # 6, 2
-        ```
+        >>> images = np.zeros((20, 8, 8, 1), "uint8")
+        >>> data = khp.datasets.RetrievalDataset(images, np.arange(20) // 2)
+        >>> splits = data.split(validation=0.2, test=0.2)
+        >>> splits.train.num_classes, splits.test.num_classes
+        (6, 2)
         """
         validation = checks.real("validation", validation)
         test = checks.real("test", test)
@@ -390,14 +375,9 @@ class RetrievalDataset:
 
         Example:
 
-        ```python
-        import numpy as np
-        from keras_hierproxy.datasets import RetrievalDataset
-
-        images = np.zeros((8, 4, 4, 1), "uint8")
-        data = RetrievalDataset(images, [0, 0, 1, 1, 2, 2, 3, 3])
-        images, labels = data.batches(4, sampler="balanced")[0]
-        ```
+        >>> images = np.zeros((8, 4, 4, 1), "uint8")
+        >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1, 2, 2, 3, 3])
+        >>> images, labels = data.batches(4, sampler="balanced")[0]
         """
         options = dict(_BATCHES.bind(self, *args, **options).arguments)
         del options["self"]
@@ -461,6 +441,12 @@ class Splits:
         train: the `RetrievalDataset` to train on.
         validation: the one to select models with, or `None`.
         test: the one to report, once, at the end, or `None`.
+
+    Example:
+
+    >>> splits = khp.datasets.load("glyphs")
+    >>> splits.test.level_names
+    ('character', 'base letter', 'script')
     """
 
     train: RetrievalDataset

@@ -388,13 +388,11 @@ class ImageFiles:
 
     Example:
 
-    ```python
-    import pathlib
-    from keras_hierproxy.datasets import ImageFiles
-
-    images = ImageFiles(sorted(pathlib.Path("photos").glob("*.jpg")), (128, 128))
-    first = images[:8]  # uint8 (8, 128, 128, 3)
-    ```
+    >>> import pathlib
+    >>> paths = sorted(pathlib.Path("photos").rglob("*.png"))
+    >>> images = khp.datasets.ImageFiles(paths, (128, 128))
+    >>> images[:8].shape, images.dtype
+    ((8, 128, 128, 3), dtype('uint8'))
     """
 
     dtype = np.dtype("uint8")

@@ -34,6 +34,12 @@ class Embeddings:
         geometry: where the points live.
         model: dict of the model's identity: `path` as it was given, `sha256`, `class`.
         description: dict of all that `embeddings.json` holds.
+
+    Example:
+
+    >>> stored = khp.embeddings.load("gallery")
+    >>> stored.points.shape, stored.level_names
+    ((24, 24), ('class', 'level1'))
     """
 
     points: np.ndarray
@@ -77,14 +83,10 @@ class Embeddings:
 
         Example:
 
-        ```python
-        import keras_hierproxy as khp
-
-        stored = khp.embeddings.load("gallery")
-        khp.retrieval.evaluate(
-            **stored.retrieval_arguments(), geometry=stored.geometry
-        )
-        ```
+        >>> stored = khp.embeddings.load("gallery")
+        >>> results = khp.retrieval.evaluate(
+        ...     **stored.retrieval_arguments(), geometry=stored.geometry
+        ... )
         """
         self.check_labelled()
         # Not above: a folder of embeddings is read where nothing else is needed.
@@ -115,15 +117,11 @@ def load(folder):
 
     Example:
 
-    ```python
-    import keras_hierproxy as khp
-
-    stored = khp.embeddings.load("gallery")
-    indices, similarities = khp.retrieval.knn(
-        stored.points[:1], stored.points, k=6, geometry=stored.geometry
-    )
-    [stored.paths[i] for i in indices[0]]
-    ```
+    >>> stored = khp.embeddings.load("gallery")
+    >>> indices, similarities = khp.retrieval.knn(
+    ...     stored.points[:1], stored.points, k=6, geometry=stored.geometry
+    ... )
+    >>> nearest = [stored.paths[i] for i in indices[0]]
     """
     folder = pathlib.Path(folder)
     _check_finished(folder)

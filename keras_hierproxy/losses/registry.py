@@ -19,6 +19,7 @@ def losses():
 
     Example:
 
+    >>> from keras_hierproxy.losses import registry
     >>> registry.losses()["arcface"]
     <class 'keras_hierproxy.losses.arcface.ArcFaceLoss'>
     """
@@ -53,7 +54,8 @@ def arguments(loss):
 
     Example:
 
-    >>> registry.arguments(ProxyNCALoss)
+    >>> from keras_hierproxy.losses import registry
+    >>> registry.arguments(khp.losses.ProxyNCALoss)
     {'temperature': (<class 'float'>, 1.0)}
     """
     found = {}

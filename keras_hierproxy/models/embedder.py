@@ -435,9 +435,12 @@ class Embedder:
         Example:
 
         >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=100)
-        >>> embedder.export("embedder.onnx", format="onnx")
+        >>> embedder.export("embedder.onnx", format="onnx", verbose=False)
+        >>> import onnxruntime
         >>> session = onnxruntime.InferenceSession("embedder.onnx")
-        >>> points = session.run(None, {"inputs": images})[0]
+        >>> images = np.zeros((2, 32, 32, 1), "float32")
+        >>> session.run(None, {"inputs": images})[0].shape
+        (2, 128)
         """
         export(
             self, filepath, format, preprocess, verbose, input_signature, options=kwargs

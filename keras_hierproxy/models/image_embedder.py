@@ -80,6 +80,13 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
         latent: a `khp.layers.LatentHierarchy` for `HIERLoss`, or None for none. By
             default `"auto"`: one of 512 latent proxies on a `PoincareBall`, none on
             the sphere.
+        last_norm: bool, whether what is pooled passes a layer normalization without
+            weights before the head, as in the published runs of Proxy-Anchor with
+            ResNet-50; False by default, as in most networks.
+        head_initializer: of the head's weights, name or initializer; by default
+            `"glorot_uniform"`, Keras's own.
+        frozen: parts of the backbone that never train: `"patch_embedding"`,
+            `"batch_norm"`, both or none of them; by default none.
         name: str.
 
     Input shape: images `(batch, height, width, channels)`, values in [0, 255].
@@ -99,7 +106,9 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
     ... )
     >>> embedder.compile(loss=khp.losses.HierProxyLoss())
     >>> evaluation = khp.callbacks.RetrievalEvaluation(data.validation)
-    >>> embedder.fit(data.train.batches(128), epochs=10, callbacks=[evaluation])
+    >>> history = embedder.fit(
+    ...     data.train.batches(128), epochs=1, verbose=0, callbacks=[evaluation]
+    ... )
     >>> embedder.embed(data.test.images).shape[1]
     128
     """
@@ -318,12 +327,9 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
 
         Example:
 
-        ```python
-        import keras_hierproxy as khp
-
-        for name in khp.zoo.list_presets():  # shipped, no download
-            embedder = khp.models.ImageEmbedder.from_preset(name, num_classes=20)
-        ```
+        >>> for name in khp.zoo.list_presets():  # shipped, no download
+        ...     embedder = khp.models.ImageEmbedder.from_preset(name, num_classes=20)
+        ...
         """
         # Only for those who load: it checks by pydantic.
         from keras_hierproxy.models import presets

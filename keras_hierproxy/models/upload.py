@@ -26,14 +26,12 @@ def upload_preset(uri, preset_dir):
 
     Example:
 
-    ```python
-    embedder.save_to_preset("my_preset")
-    pathlib.Path("my_preset", "README.md").write_text("# Reads handwriting")
-    khp.models.upload_preset("hf://user/reads-handwriting", "my_preset")
-
-    # Anywhere else:
-    khp.models.ImageEmbedder.from_preset("hf://user/reads-handwriting")
-    ```
+    >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), embedding_dim=8)
+    >>> embedder.save_to_preset("my_preset")
+    >>> uri = "hf://user/reads-handwriting"
+    >>> khp.models.upload_preset(uri, "my_preset")  # doctest: +SKIP
+    >>> # Anywhere else:
+    >>> khp.models.ImageEmbedder.from_preset(uri)  # doctest: +SKIP
     """
     folder = pathlib.Path(preset_dir)
     if not uri.startswith((hugging_face.PREFIX, "kaggle://")):

@@ -64,8 +64,9 @@ def grouped(
 
     Example:
 
-    >>> optimizer = khp.optimizers.grouped(model, backbone=1e-3, head=1e-3)
-    >>> model.compile(optimizer, loss=khp.losses.ProxyAnchorLoss())
+    >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=4)
+    >>> optimizer = khp.optimizers.grouped(embedder, backbone=1e-3, head=1e-3)
+    >>> embedder.compile(optimizer, loss=khp.losses.ProxyAnchorLoss())
     """
     rates = {"backbone": backbone, "head": head, "proxies": proxies, "latent": latent}
     rates = {group: checks.real(group, rate, least=0) for group, rate in rates.items()}
@@ -111,6 +112,15 @@ def default_optimizer(model, pretrained):
     """What `compile(optimizer="auto")` means.
 
     `grouped` at its own rates for a pretrained backbone, else at `FROM_SCRATCH`.
+
+    Args:
+        model: as of `grouped`.
+        pretrained: bool, whether the backbone is.
+
+    Example:
+
+    >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=4)
+    >>> optimizer = khp.optimizers.default_optimizer(embedder, pretrained=False)
     """
     return grouped(model) if pretrained else grouped(model, **FROM_SCRATCH)
 
@@ -132,6 +142,12 @@ def group_by_path(model):
 
     Raises:
         ValueError: as `grouped`.
+
+    Example:
+
+    >>> embedder = khp.models.ImageEmbedder(khp.models.conv4(), num_classes=4)
+    >>> sorted(set(khp.optimizers.group_by_path(embedder).values()))
+    ['backbone', 'head', 'proxies']
     """
     if not model.built:
         raise ValueError(

@@ -19,3 +19,17 @@ from keras_hierproxy.recipes.schema import Source as Source
 from keras_hierproxy.recipes.short_forms import DEFAULTS as DEFAULTS
 from keras_hierproxy.recipes.short_forms import LOSSES as LOSSES
 from keras_hierproxy.recipes.short_forms import from_options as from_options
+
+# For users; the others are between the rooms of this package.
+__all__ = [
+    "Recipe",
+    "batches",
+    "build_embedder",
+    "callbacks",
+    "change",
+    "find",
+    "from_dict",
+    "from_options",
+    "load",
+    "names",
+]

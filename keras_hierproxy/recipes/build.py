@@ -28,6 +28,11 @@ def batches(recipe, train, seed):
 
     Returns:
         `khp.datasets.Batches`.
+
+    Example:
+
+    >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs")
+    >>> batches = khp.recipes.batches(recipe, khp.datasets.load("glyphs").train, seed=0)
     """
     names = {"images_per_class": "images_per_class", "super_classes": "super_classes"}
     names["super_level"] = "level"
@@ -64,6 +69,14 @@ def build_embedder(recipe, train, seed, steps_per_epoch, load_weights=True):
     Raises:
         ValueError: no such backbone, or arguments or settings that do not fit it or
             the data.
+
+    Example:
+
+    >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs")
+    >>> train = khp.datasets.load("glyphs").train
+    >>> embedder = khp.recipes.build_embedder(recipe, train, 0, steps_per_epoch=100)
+    >>> embedder.embedding_dim
+    128
     """
     keras.utils.set_random_seed(seed)
     with _precision(recipe.training.precision):
@@ -97,7 +110,20 @@ def optimizer(recipe, embedder, steps_per_epoch):
 
 
 def callbacks(recipe):
-    """What `fit` needs besides the embedder and the batches."""
+    """What `fit` needs besides the embedder and the batches.
+
+    Args:
+        recipe: `Recipe`.
+
+    Returns:
+        List of callbacks: of HPL with a learned hierarchy `HierarchyUpdate`.
+
+    Example:
+
+    >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs")
+    >>> [type(each).__name__ for each in khp.recipes.callbacks(recipe)]
+    ['HierarchyUpdate']
+    """
     hierarchy = recipe.proxies.hierarchy
     if hierarchy is None or not hierarchy.learned:
         return []

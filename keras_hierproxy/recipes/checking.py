@@ -24,6 +24,12 @@ def from_dict(tree, origin):
 
     Raises:
         ValueError: as of `load`.
+
+    Example:
+
+    >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs")
+    >>> khp.recipes.from_dict(recipe.model_dump(mode="json"), "again") == recipe
+    True
     """
     recipe, wrong = checked(tree)
     if wrong:
@@ -85,6 +91,13 @@ def change(recipe, overrides, origin):
 
     Raises:
         ValueError: as of `load`.
+
+    Example:
+
+    >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs")
+    >>> changed = khp.recipes.change(recipe, ["training.epochs=3"], "--set")
+    >>> changed.training.epochs
+    3
     """
     if not overrides:
         return recipe

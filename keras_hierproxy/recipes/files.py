@@ -17,7 +17,13 @@ def folder():
 
 
 def names():
-    """The names of the shipped recipes, sorted."""
+    """The names of the shipped recipes, sorted.
+
+    Example:
+
+    >>> "hier_resnet50_cub" in khp.recipes.names()
+    True
+    """
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
@@ -30,6 +36,11 @@ def find(name):
 
     Raises:
         FileNotFoundError: there is none.
+
+    Example:
+
+    >>> khp.recipes.find("hier_resnet50_cub").name
+    'hier_resnet50_cub.toml'
     """
     name = str(name)
     if name in names():
@@ -67,12 +78,9 @@ def load(path, overrides=()):
 
     Example:
 
-    ```python
-    from keras_hierproxy import recipes
-
-    recipe = recipes.load("hierproxy_cnn_glyphs", ["training.epochs=3"])
-    recipe.training.epochs  # 3
-    ```
+    >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs", ["training.epochs=3"])
+    >>> recipe.training.epochs
+    3
     """
     path = find(path)
     if path.suffix == ".json":

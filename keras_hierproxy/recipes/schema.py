@@ -228,7 +228,19 @@ class Recipe(Table):
         source: where its settings come from.
         ours: paths, such as `optimizer.epsilon`, of the settings that no source gives;
             that of a table stands for all that is in it.
+        data: what is trained and tested on, and how batches are drawn.
+        model: backbone, pooling, head, geometry.
+        proxies: what the losses read.
         loss: the terms of the loss; their sum is trained.
+        optimizer: AdamW with a rate for each group of variables.
+        training: how long, how often, how exactly.
+        reported: a published result to compare with, or None.
+
+    Example:
+
+    >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs")
+    >>> recipe.data.name, recipe.model.backbone.architecture
+    ('glyphs', 'conv4')
     """
 
     name: Text

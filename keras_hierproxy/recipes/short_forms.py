@@ -42,6 +42,12 @@ def from_options(options, changes=()):
 
     Raises:
         ValueError: options that do not go together, in their words.
+
+    Example:
+
+    >>> recipe = khp.recipes.from_options({"data": "glyphs", "loss": "proxy-anchor"})
+    >>> recipe.loss[0].name, recipe.training.epochs
+    ('proxy_anchor', 10)
     """
     recipe, wrong = checked(changed(_without_none(_tree(**options)), changes))
     if wrong:

@@ -25,13 +25,9 @@ class RandomAffine(PerImage):
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets import RandomAffine, RetrievalDataset
-
-    data = RetrievalDataset(np.zeros((4, 32, 32, 1), "uint8"), [0, 0, 1, 1])
-    batches = data.batches(4, augment=RandomAffine(rotation=15))
-    ```
+    >>> images = np.zeros((4, 32, 32, 1), "uint8")
+    >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1])
+    >>> batches = data.batches(4, augment=khp.datasets.RandomAffine(rotation=15))
     """
 
     def __init__(self, rotation=10, scale=0.1, shear=10, translation=0.08, fill=0):

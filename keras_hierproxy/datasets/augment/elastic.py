@@ -28,13 +28,9 @@ class RandomElastic(PerImage):
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets import RandomElastic, RetrievalDataset
-
-    data = RetrievalDataset(np.zeros((4, 32, 32, 1), "uint8"), [0, 0, 1, 1])
-    batches = data.batches(4, augment=RandomElastic(strength=0.05))
-    ```
+    >>> images = np.zeros((4, 32, 32, 1), "uint8")
+    >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1])
+    >>> batches = data.batches(4, augment=khp.datasets.RandomElastic(strength=0.05))
     """
 
     def __init__(self, strength=0.04, grid=4):

@@ -35,15 +35,11 @@ class KerasCVCrop:
 
     Example:
 
-    ```python
-    import keras
-    import numpy as np
-    from keras_hierproxy.datasets import KerasCVCrop, KerasLayers, RetrievalDataset
-
-    data = RetrievalDataset(np.zeros((4, 32, 32, 3), "uint8"), [0, 0, 1, 1])
-    flip = KerasLayers(keras.layers.RandomFlip("horizontal"))
-    images, labels = data.batches(4, augment=[KerasCVCrop((32, 32)), flip])[0]
-    ```
+    >>> images = np.zeros((4, 32, 32, 3), "uint8")
+    >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1])
+    >>> flip = khp.datasets.KerasLayers(keras.layers.RandomFlip("horizontal"))
+    >>> augment = [khp.datasets.KerasCVCrop((32, 32)), flip]
+    >>> images, labels = data.batches(4, augment=augment)[0]
     """
 
     def __init__(

@@ -42,17 +42,12 @@ class KerasLayers:
 
     Example:
 
-    ```python
-    import keras
-    import numpy as np
-    from keras_hierproxy.datasets import KerasLayers, RetrievalDataset
-
-    data = RetrievalDataset(np.zeros((4, 32, 32, 3), "uint8"), [0, 0, 1, 1])
-    augment = KerasLayers(
-        keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.05)
-    )
-    images, labels = data.batches(4, augment=augment)[0]
-    ```
+    >>> images = np.zeros((4, 32, 32, 3), "uint8")
+    >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1])
+    >>> augment = khp.datasets.KerasLayers(
+    ...     keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.05)
+    ... )
+    >>> images, labels = data.batches(4, augment=augment)[0]
     """
 
     def __init__(self, *layers):

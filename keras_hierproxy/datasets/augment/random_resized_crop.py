@@ -43,13 +43,10 @@ class RandomResizedCrop(PerImage):
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets import RandomResizedCrop, RetrievalDataset
-
-    data = RetrievalDataset(np.zeros((4, 32, 32, 3), "uint8"), [0, 0, 1, 1])
-    batches = data.batches(4, augment=RandomResizedCrop(scale=(0.08, 1.0)))
-    ```
+    >>> images = np.zeros((4, 32, 32, 3), "uint8")
+    >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1])
+    >>> crop = khp.datasets.RandomResizedCrop(scale=(0.08, 1.0))
+    >>> batches = data.batches(4, augment=crop)
     """
 
     takes_files = True

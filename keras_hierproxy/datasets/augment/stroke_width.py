@@ -20,13 +20,9 @@ class RandomStrokeWidth(PerImage):
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets import RandomStrokeWidth, RetrievalDataset
-
-    data = RetrievalDataset(np.zeros((4, 32, 32, 1), "uint8"), [0, 0, 1, 1])
-    batches = data.batches(4, augment=RandomStrokeWidth())
-    ```
+    >>> images = np.zeros((4, 32, 32, 1), "uint8")
+    >>> data = khp.datasets.RetrievalDataset(images, [0, 0, 1, 1])
+    >>> batches = data.batches(4, augment=khp.datasets.RandomStrokeWidth())
     """
 
     def __init__(self, strength=0.6):

@@ -103,13 +103,11 @@ def load_glyphs(seed=0, cache_dir=None):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_glyphs
-
-    glyphs = load_glyphs()
-    glyphs.train.images.shape[1:], glyphs.train.images.dtype  # (32, 32, 1), uint8
-    glyphs.test.level_names  # ("character", "base letter", "script")
-    ```
+    >>> glyphs = khp.datasets.load_glyphs()
+    >>> glyphs.train.images.shape[1:], glyphs.train.images.dtype
+    ((32, 32, 1), dtype('uint8'))
+    >>> glyphs.test.level_names
+    ('character', 'base letter', 'script')
     """
     seed = checks.integer("seed", seed, least=0)
     table = read_table()
@@ -149,11 +147,9 @@ def read_table():
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets.glyphs.glyphs import read_table
-
-    {row.character: row.look_alikes for row in read_table()}["A"]  # "ΑАᴀꓮ"
-    ```
+    >>> rows = khp.datasets.glyphs.glyphs.read_table()
+    >>> {row.character: row.look_alikes for row in rows}["A"]
+    'ΑАᴀꓮ'
     """
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -176,11 +172,7 @@ def render(characters, seed):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets.glyphs.glyphs import render
-
-    images, classes = render("abc", seed=0)
-    ```
+    >>> images, classes = khp.datasets.glyphs.glyphs.render("abc", seed=0)
     """
     rng = np.random.default_rng(checks.integer("seed", seed, least=0))
     fonts = [read_outlines(font, characters) for font in FONTS]

@@ -50,12 +50,9 @@ def load_letters(
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_letters
-
-    data = load_letters("data")  # holds images_background_small1.zip
-    data.train.level_names  # ("character", "script")
-    ```
+    >>> data = khp.datasets.load_letters("data")  # holds images_background_small1.zip
+    >>> data.train.level_names
+    ('character', 'script')
     """
     drawn = load_omniglot(
         root, train_groups, test_groups, image_size, validation, seed, skip_bad

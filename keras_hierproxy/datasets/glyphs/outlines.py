@@ -37,11 +37,9 @@ class Outline:
 
         Example:
 
-        ```python
-        from keras_hierproxy.datasets.glyphs.outlines import read_outlines
-
-        read_outlines("DejaVuSans", "l")["l"].fitted(20).points.max(0)  # 1.2, 10
-        ```
+        >>> letters = khp.datasets.glyphs.outlines.read_outlines("DejaVuSans", "l")
+        >>> letters["l"].fitted(20).points.max(0).round(2)
+        array([ 1.18, 10.  ])
         """
         low, high = self.points.min(0), self.points.max(0)
         scale = length / (high - low).max()
@@ -61,12 +59,9 @@ def read_outlines(font, characters):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets.glyphs.outlines import read_outlines
-
-    outlines = read_outlines("cmr10", "aä")
-    outlines["a"].points.shape, "ä" in outlines  # (90, 2), False
-    ```
+    >>> outlines = khp.datasets.glyphs.outlines.read_outlines("cmr10", "aä")
+    >>> outlines["a"].points.shape, "ä" in outlines
+    ((90, 2), False)
     """
     import matplotlib
     from matplotlib.ft2font import FT2Font, LoadFlags
@@ -103,13 +98,10 @@ def distort(outline, rng):
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets.glyphs.outlines import distort, draw, read_outlines
-
-    outline = read_outlines("DejaVuSans", "a")["a"]
-    image = draw(distort(outline, np.random.default_rng(0)))
-    ```
+    >>> outline = khp.datasets.glyphs.outlines.read_outlines("DejaVuSans", "a")["a"]
+    >>> rng = np.random.default_rng(0)
+    >>> distorted = khp.datasets.glyphs.outlines.distort(outline, rng)
+    >>> image = khp.datasets.glyphs.outlines.draw(distorted)
     """
     turn, shear = rng.uniform(-0.2, 0.2, 2)
     stretch = rng.uniform(0.88, 1.12)
@@ -139,11 +131,8 @@ def draw(outline, thickness=0):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets.glyphs.outlines import draw, read_outlines
-
-    image = draw(read_outlines("DejaVuSans", "a")["a"].fitted(24, middle=16))
-    ```
+    >>> outline = khp.datasets.glyphs.outlines.read_outlines("DejaVuSans", "a")["a"]
+    >>> image = khp.datasets.glyphs.outlines.draw(outline.fitted(24, middle=16))
     """
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.path import Path

@@ -54,12 +54,9 @@ def load_cars(folder):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_cars
-
-    data = load_cars("data/cars196")  # holds cars_annos.mat and car_ims
-    data.test.num_classes  # 98
-    ```
+    >>> data = khp.datasets.load_cars("data")  # holds cars_annos.mat and car_ims
+    >>> data.test.level_names
+    ('model',)
     """
     in_parts = not LAYOUT.missing(folder, LAYOUT.instead)
     return _read_two_parts(folder) if in_parts else _read_whole(folder)

@@ -47,12 +47,9 @@ def load_cub(folder):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_cub
-
-    data = load_cub("data")  # holds CUB_200_2011
-    data.test.num_classes  # 100
-    ```
+    >>> data = khp.datasets.load_cub("data")  # holds CUB_200_2011
+    >>> data.test.level_names
+    ('species',)
     """
     classes = read_pairs(folder / "classes.txt", {"class id": int, "name": str})
     images = read_pairs(folder / "images.txt", {"image id": int, "path": str})

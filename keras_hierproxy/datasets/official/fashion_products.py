@@ -81,12 +81,9 @@ def load_fashion_products(folder):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_fashion_products
-
-    data = load_fashion_products("data")  # holds fashion_products.zip
-    data.test.columns["gender"]  # array(["Women", ...])
-    ```
+    >>> data = khp.datasets.load_fashion_products("data")  # holds fashion_products.zip
+    >>> sorted(data.test.columns)
+    ['gender', 'season', 'usage']
     """
     styles = _read_styles(folder / "styles.csv")
     types = _parents(styles, "articleType", "subCategory")

@@ -79,12 +79,10 @@ def load_grocery_store(folder, test_split="test"):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_grocery_store
-
-    data = load_grocery_store("data", test_split="val")  # holds grocery_store.zip
-    data.train.level_names  # ("fine", "coarse", "department")
-    ```
+    >>> # The folder holds grocery_store.zip.
+    >>> data = khp.datasets.load_grocery_store("data", test_split="val")
+    >>> data.train.level_names
+    ('fine', 'coarse', 'department')
     """
     if test_split not in _TEST_SPLITS:
         raise ValueError(

@@ -60,12 +60,9 @@ def load_in_shop(folder):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_in_shop
-
-    data = load_in_shop("data/In-shop Clothes Retrieval Benchmark")
-    data.test.is_query.sum()  # 14218
-    ```
+    >>> data = khp.datasets.load_in_shop("data/In-shop Clothes Retrieval Benchmark")
+    >>> data.test.level_names
+    ('item', 'category', 'department')
     """
     file = folder / _INDEX
     lines = read_lines(file)

@@ -74,12 +74,9 @@ def load_inaturalist(folder):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_inaturalist
-
-    data = load_inaturalist("data/Inaturalist")
-    data.test.num_levels  # 7
-    ```
+    >>> data = khp.datasets.load_inaturalist("data/Inaturalist")
+    >>> data.test.num_levels
+    7
     """
     file = next((folder / f for f in _CATEGORIES if (folder / f).exists()), None)
     if file is None:

@@ -66,12 +66,9 @@ def load_omniglot(
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_omniglot
-
-    data = load_omniglot("data")  # holds images_background_small1.zip
-    data.train.level_names  # ("character", "alphabet")
-    ```
+    >>> data = khp.datasets.load_omniglot("data")  # holds images_background_small1.zip
+    >>> data.train.level_names
+    ('character', 'alphabet')
     """
     if root is None:
         raise ValueError(

@@ -45,12 +45,9 @@ def load_sop(folder):
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import load_sop
-
-    data = load_sop("data")  # holds Stanford_Online_Products
-    data.test.level_names  # ("product", "category")
-    ```
+    >>> data = khp.datasets.load_sop("data")  # holds Stanford_Online_Products
+    >>> data.test.level_names
+    ('product', 'category')
     """
     categories = {}
     return [

@@ -27,13 +27,11 @@ class BalancedSampler:
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets.samplers import BalancedSampler
-
-    sampler = BalancedSampler(np.arange(20) // 4, batch_size=6, images_per_class=2)
-    sampler.draw(np.random.default_rng(0))  # 3 arrays of 6 positions, of 3 classes
-    ```
+    >>> sampler = khp.datasets.samplers.BalancedSampler(
+    ...     np.arange(20) // 4, batch_size=6, images_per_class=2
+    ... )
+    >>> sampler.draw(np.random.default_rng(0))[0]
+    array([10, 11, 16, 18, 14, 13])
     """
 
     def __init__(self, labels, batch_size, images_per_class):

@@ -41,16 +41,13 @@ class HierarchicalSampler:
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets.samplers import HierarchicalSampler
-
-    labels = np.arange(64) // 4  # 16 classes
-    sampler = HierarchicalSampler(
-        labels, labels // 4, batch_size=16, images_per_class=2, super_classes=2
-    )
-    sampler.draw(np.random.default_rng(0))  # 4 arrays of 16 positions
-    ```
+    >>> labels = np.arange(64) // 4  # 16 classes
+    >>> sampler = khp.datasets.samplers.HierarchicalSampler(
+    ...     labels, labels // 4, batch_size=16, images_per_class=2, super_classes=2
+    ... )
+    >>> rows = sampler.draw(np.random.default_rng(0))[0]
+    >>> len(np.unique(labels[rows])), len(np.unique(labels[rows] // 4))
+    (8, 2)
     """
 
     def __init__(

@@ -21,13 +21,9 @@ class RandomSampler:
 
     Example:
 
-    ```python
-    import numpy as np
-    from keras_hierproxy.datasets.samplers import RandomSampler
-
-    sampler = RandomSampler(10, batch_size=4)
-    sampler.draw(np.random.default_rng(0))  # 3 arrays, of 4, 4 and 2 positions
-    ```
+    >>> sampler = khp.datasets.samplers.RandomSampler(10, batch_size=4)
+    >>> sampler.draw(np.random.default_rng(0))
+    [array([4, 6, 2, 7]), array([3, 5, 9, 0]), array([8, 1])]
     """
 
     def __init__(self, num_images, batch_size, shuffle=True, drop_remainder=False):

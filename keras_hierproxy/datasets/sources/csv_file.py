@@ -83,12 +83,9 @@ def from_csv(
 
     Example:
 
-    ```python
-    from keras_hierproxy.datasets import from_csv
-
-    data = from_csv("items.csv", image_size=96)
-    data.train.level_names  # ("variety", "fruit")
-    ```
+    >>> data = khp.datasets.from_csv("items.csv", image_size=96)
+    >>> data.train.level_names
+    ('product',)
     """
     reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
     if split is not None:

@@ -81,23 +81,18 @@ def from_directory(
 
     Example:
 
-    ```python
-    import pathlib
-    import tempfile
-    import keras
-    import numpy as np
-    from keras_hierproxy.datasets import from_directory
-
-    root = pathlib.Path(tempfile.mkdtemp())
-    for name in ("fruit/apple", "fruit/pear", "drinks/milk", "drinks/juice"):
-        (root / name).mkdir(parents=True)
-        for i in range(2):
-            image = np.zeros((20, 20, 3))
-            keras.utils.save_img(root / name / f"{i}.png", image, scale=False)
-
-    data = from_directory(root, image_size=16, split=(0.25, 0.25))
-    data.train.class_names[1]  # names of the coarse level
-    ```
+    >>> import pathlib
+    >>> import tempfile
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("fruit/apple", "fruit/pear", "drinks/milk", "drinks/juice"):
+    ...     (root / name).mkdir(parents=True)
+    ...     for i in range(2):
+    ...         image = np.zeros((20, 20, 3))
+    ...         keras.utils.save_img(root / name / f"{i}.png", image, scale=False)
+    ...
+    >>> data = khp.datasets.from_directory(root, image_size=16, split=(0.25, 0.25))
+    >>> data.train.class_names[1]
+    ('drinks', 'fruit')
     """
     root = pathlib.Path(path)
     reader = ImageReader(image_size, color_mode, skip_bad, memory_limit, background)
