@@ -116,14 +116,17 @@ def test_networkx(tree):
 
 
 WITHOUT_NETWORKX = """
-import importlib.abc, sys
+import sys
+from importlib.machinery import PathFinder
 
-class Blocker(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "networkx":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class WithoutNetworkx(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        # As if it were not there: torch looks for it too, and goes on without.
+        if name.split(".")[0] != "networkx":
+            return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Blocker())
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutNetworkx
 import keras_hierproxy as khp
 
 tree = khp.trees.Tree([4, 4, 5, 5, 6, 6, -1], num_leaves=4)
