@@ -184,10 +184,14 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
     def preprocessor(self):
         return self._parts.preprocessor
 
-    @preprocessor.setter
-    def preprocessor(self, value):
-        _check_preprocessor(value)
-        self._parts.preprocessor = value
+    def __setattr__(self, name, value):
+        # No setter of the property: a module of PyTorch takes any layer that it is given
+        # for a part of itself, and looks at no property.
+        if name == "preprocessor":
+            _check_preprocessor(value)
+            self._parts.preprocessor = value
+        else:
+            super().__setattr__(name, value)
 
     @property
     def proxies(self):
