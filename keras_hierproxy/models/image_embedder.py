@@ -185,8 +185,8 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
         return self._parts.preprocessor
 
     def __setattr__(self, name, value):
-        # No setter of the property: a module of PyTorch takes any layer that it is given
-        # for a part of itself, and looks at no property.
+        # No setter of the property: PyTorch's modules take any layer that is assigned
+        # for a part of themselves, and look at no property.
         if name == "preprocessor":
             _check_preprocessor(value)
             self._parts.preprocessor = value
