@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Uses a built wheel as a stranger would: a fresh environment, no extras, an empty
-# folder, a new home. Then the same without TensorFlow, on JAX and PyTorch.
+# Uses a built wheel as a stranger would: a fresh environment, an empty folder, a new
+# home. First with PyTorch alone, which must bring no TensorFlow, then with all backends.
 #
 #   [PYTHON=python3.11] tests/check_wheel.sh dist/keras_hierproxy-*.whl
 set -euo pipefail
@@ -56,13 +56,14 @@ train_and_evaluate() {
   hierproxy evaluate "run-$1" --backend "$1"
 }
 
-step "a fresh environment with $(basename "$wheel")"
+step "a fresh environment with $(basename "$wheel")[torch]"
 "${PYTHON:-python3}" -m venv "$folder/venv"
-install "$wheel"
+install "$wheel[torch]"
 cd "$folder/empty"
 
 step "import"
-stranger "$bin/python" - "$folder/venv" <<'PYTHON'
+stranger env KERAS_BACKEND=torch "$bin/python" - "$folder/venv" <<'PYTHON'
+import importlib.util
 import sys
 from importlib.resources import files
 
@@ -70,8 +71,27 @@ import keras_hierproxy
 
 assert keras_hierproxy.__file__.startswith(sys.argv[1]), keras_hierproxy.__file__
 assert (files("keras_hierproxy") / "_zoo").is_dir(), "the wheel carries no zoo"
+for name in ("tensorflow", "keras_hub"):
+    assert importlib.util.find_spec(name) is None, f"[torch] brings {name}"
 print("keras_hierproxy", keras_hierproxy.__version__)
 PYTHON
+
+step "hierproxy train and evaluate"
+train_and_evaluate torch
+
+step "a backend that is not installed is named, with its extra"
+if hierproxy train --backend jax >"$folder/output" 2>&1; then
+  echo "hierproxy train --backend jax went through without JAX" && exit 1
+fi
+cat "$folder/output"
+grep -qF 'keras-hierproxy[jax]' "$folder/output"
+
+step "the same with JAX, TensorFlow and keras-hub"
+install "$wheel[jax,tensorflow,hub]"
+for backend in jax tensorflow; do
+  train_and_evaluate "$backend"
+  hierproxy evaluate run-torch --backend "$backend"
+done
 
 step "the README's ten lines"
 "$bin/python" - "$root/README.md" >"$folder/ten_lines.py" <<'PYTHON'
@@ -92,24 +112,7 @@ step "the zoo"
 hierproxy zoo list
 hierproxy zoo list --recipes
 check_presets tensorflow "$folder/evaluated"
-
-step "hierproxy train and evaluate"
-train_and_evaluate tensorflow
-
-step "a backend that is not installed is named, with its extra"
-if hierproxy train --backend jax >"$folder/output" 2>&1; then
-  echo "hierproxy train --backend jax went through without JAX" && exit 1
-fi
-cat "$folder/output"
-grep -qF 'keras-hierproxy[jax]' "$folder/output"
-
-step "the same without TensorFlow"
-pip uninstall --quiet --yes tensorflow tensorflow-text
-install jax torch
-for backend in jax torch; do
-  check_presets "$backend"
-  train_and_evaluate "$backend"
-  hierproxy evaluate run-tensorflow --backend "$backend"
-done
+check_presets jax
+check_presets torch
 
 step "the wheel holds"
