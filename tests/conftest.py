@@ -25,6 +25,11 @@ import pytest
 
 from tests.command_line import run_main
 
+# Here, for the process that prints: where others test, it reads no other conftest.
+from tests.hostile.summary import (  # noqa: F401
+    pytest_terminal_summary as pytest_terminal_summary,
+)
+
 # DESIGN: the data sets are shared between checkouts and never part of the project.
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
