@@ -9,7 +9,6 @@ import hashlib
 import pathlib
 
 from keras_hierproxy import json_files
-from keras_hierproxy.checks import did_you_mean as did_you_mean
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 REGISTRY = "registry.json"

@@ -6,6 +6,7 @@ import inspect
 import keras
 
 from keras_hierproxy import checks
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.geometry import Sphere, check_geometry
 from keras_hierproxy.keras_internals import RemembersSource, all_layers
 from keras_hierproxy.layers import (
@@ -21,7 +22,6 @@ from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.models.freezing import freeze
 from keras_hierproxy.models.saved_objects import register_classes
 from keras_hierproxy.models.saving import refuse_hdf5_config
-from keras_hierproxy.shipped import did_you_mean
 
 
 @dataclasses.dataclass

@@ -8,6 +8,7 @@ import keras
 
 import keras_hierproxy
 from keras_hierproxy import json_files, schemas, shipped
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.models import hub, hugging_face
 from keras_hierproxy.models.saved_objects import refuse_code
 from keras_hierproxy.models.weight_files import measure
@@ -160,7 +161,7 @@ def _locate(preset):
         advice = f" {error}"
     if name in builtin:
         return name
-    close = shipped.did_you_mean(name, [*shipped.presets(), *builtin])
+    close = did_you_mean(name, [*shipped.presets(), *builtin])
     raise ValueError(
         f"There is no preset and no folder {name!r}.{close}{advice} Shipped with "
         f"keras_hierproxy: {_names_shipped()}. Else name a folder, a "

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_hierproxy import json_files, schemas, shipped
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.files import replacing_folder
 from keras_hierproxy.keras_internals import all_layers, safely
 from keras_hierproxy.models import hub, keras_files
@@ -375,7 +376,7 @@ def _check_arguments(embedder_class, kwargs):
         raise ValueError(
             "`from_preset` takes the arguments of the constructor but `backbone`, "
             f"which is the preset's. Received: {', '.join(unknown or ['backbone'])}."
-            + "".join(shipped.did_you_mean(name, known) for name in unknown[:1])
+            + "".join(did_you_mean(name, known) for name in unknown[:1])
         )
 
 

@@ -4,6 +4,7 @@ import inspect
 import os
 
 from keras_hierproxy import datasets
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.recipes import paths
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
 from keras_hierproxy.recipes.table import unknown
@@ -47,6 +48,14 @@ def _data(data):
 def is_path(name):
     """Whether data is a folder or a CSV file, by its name."""
     return name.lower().endswith(".csv") or "/" in name or os.sep in name
+
+
+def no_such_data(name):
+    """The error of data that is no data set, no folder and no CSV file."""
+    return ValueError(
+        f"{name!r} is neither a data set ({', '.join(datasets.NAMES)}) nor a folder of "
+        f"images nor a .csv file.{did_you_mean(name, datasets.NAMES)}"
+    )
 
 
 def misplaced(source):

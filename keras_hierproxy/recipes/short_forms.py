@@ -3,13 +3,13 @@
 import inspect
 import os
 
-from keras_hierproxy import datasets, optimizers, shipped
+from keras_hierproxy import datasets, optimizers
 from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.losses import registry
 from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.recipes.checking import absolute, changed, checked
-from keras_hierproxy.recipes.combinations import is_path
+from keras_hierproxy.recipes.combinations import is_path, no_such_data
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
 from keras_hierproxy.recipes.places import refuse_beside_loss, said_of_option
 
@@ -78,11 +78,7 @@ def _tree(
     """A recipe as nested dicts and lists."""
     refuse_beside_loss(loss, locals())
     if data not in datasets.NAMES and not is_path(data) and not os.path.exists(data):
-        raise ValueError(
-            f"{data!r} is neither a data set ({', '.join(datasets.NAMES)}) nor a "
-            "folder of images nor a .csv file."
-            + shipped.did_you_mean(data, datasets.NAMES)
-        )
+        raise no_such_data(data)
     main = _METHODS.get(loss, loss.replace("-", "_"))
     if main not in CLASSES or loss not in LOSSES:
         raise ValueError(f"--loss takes any of {', '.join(LOSSES)}. Received: {loss}.")

@@ -3,10 +3,14 @@
 import dataclasses
 import os
 
-from keras_hierproxy import datasets, shipped
+from keras_hierproxy import datasets
 from keras_hierproxy.datasets.glyphs.turns import with_quarter_turns
 from keras_hierproxy.datasets.sources.csv_file import column_names
-from keras_hierproxy.recipes.combinations import misplaced, parameters
+from keras_hierproxy.recipes.combinations import (
+    misplaced,
+    no_such_data,
+    parameters,
+)
 from keras_hierproxy.runs.place import is_csv
 
 # Data sets of drawings, which are square and gray.
@@ -103,11 +107,7 @@ def read_folder(source, place, image_shape, min_images=2, **reading):
 
 def check_images_folder(source, place):
     if not os.path.isdir(source.name):
-        raise ValueError(
-            f"{source.name!r} is neither a data set ({', '.join(datasets.NAMES)}) nor "
-            "a folder of images nor a .csv file."
-            + shipped.did_you_mean(source.name, datasets.NAMES)
-        )
+        raise no_such_data(source.name)
     if place.root is not None:
         raise ValueError(
             f"--root does not go with --data {source.name}. Received: {place.root!r}."

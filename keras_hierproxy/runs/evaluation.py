@@ -5,6 +5,7 @@ import os
 import pathlib
 
 from keras_hierproxy import datasets, embeddings, recipes, shipped
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.datasets.sources.csv_file import column_names
 from keras_hierproxy.embeddings.on_disk import DESCRIPTION, PROGRESS
@@ -159,6 +160,6 @@ def _check_choices(data, k, metrics):
         raise ValueError(
             f"--metrics takes any of {', '.join(METRICS)}, or all, separated by "
             f"commas. Received: {', '.join(unknown)}."
-            + shipped.did_you_mean(unknown[0], METRICS)
+            + did_you_mean(unknown[0], METRICS)
         )
     return list(METRICS) if "all" in (metrics or ()) else metrics

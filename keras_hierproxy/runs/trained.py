@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 
 from keras_hierproxy import shipped
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.models import ImageEmbedder, keras_files
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.recipes.schema import PRETRAINED
@@ -59,7 +60,7 @@ def _nothing_at(path):
     return FileNotFoundError(
         f"There is no model at {path}: expected a run's folder with model.keras, a "
         ".keras file, a preset's folder with config.json, or the name of a shipped "
-        f"preset.{shipped.did_you_mean(path.name, names)} Shipped: "
+        f"preset.{did_you_mean(path.name, names)} Shipped: "
         f"{', '.join(sorted(names)) or 'none'}."
     )
 

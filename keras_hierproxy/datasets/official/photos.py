@@ -66,14 +66,13 @@ def photos(
             layout.check_images(folder, sum((rows.paths for rows in parts), []))
             if new:
                 _check_new(name, train, test)
+            names = [f"{name}/train", f"{name}/validation", f"{name}/{test_split}"]
+            if drawn:
+                names = [name, names[-1]]
+            data = read_rows(dict(zip(names, parts, strict=True)), reader, levels)
             if not drawn:
-                names = (f"{name}/{part}" for part in ("train", "validation", "test"))
-                return Splits(
-                    *read_rows(dict(zip(names, parts, strict=True)), reader, levels)
-                )
-            seen, unseen = read_rows(
-                {name: train, f"{name}/{test_split}": test}, reader, levels
-            )
+                return Splits(*data)
+            seen, unseen = data
             splits = seen.split(
                 validation=options["validation"], test=0, seed=options["seed"]
             )
