@@ -203,6 +203,8 @@ class PresetMetadata(Content):
     keras_version: Version | None = None
     keras_hub_version: Version | None = None
     keras_hierproxy_version: Version | None = None
+    # What files of weights hold, which are cast to what the layers have.
+    weights_dtype: Literal["float32", "float16"] | None = None
 
 
 class EmbedderConfig(Content):
@@ -212,7 +214,7 @@ class EmbedderConfig(Content):
     preprocessor: Serialized | None
     name: str | None = None
     num_classes: Positive | None
-    embedding_dim: Positive
+    embedding_dim: Positive | None
     pooling: str
     geometry: Serialized
     proxies: Serialized | None

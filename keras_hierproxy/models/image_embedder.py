@@ -35,18 +35,18 @@ class _Parts:
 
     backbone: keras.Model
     preprocessor: object
+    head: keras.Layer | None
     proxies: keras.Layer | None
     latent: keras.Layer | None
-    # Those that `from_preset` gave no trained weights.
-    fresh: list = dataclasses.field(default_factory=list)
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
 class ImageEmbedder(Embedder, RemembersSource, keras.Model):
     """Embeds images: a functional `keras.Model` around any image backbone.
 
-    Images pass through the preprocessor, the backbone, pooling, a dense head and
-    the projection to the geometry; the proxies stand at the end, for the losses.
+    Images pass through the preprocessor, the backbone, pooling, a dense head (where
+    there is one) and the projection to the geometry; the proxies stand at the end, for
+    the losses.
 
     Args:
         backbone: a `keras_hub.models.Backbone`, or any `keras.Model` from images to
@@ -65,7 +65,8 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             (`keras.saving.register_keras_serializable`) to be saved with the
             model; presets hold layers only. Images in [0, 1], or in [-1, 1], under
             one that takes [0, 255] get a warning.
-        embedding_dim: int, d; 128.
+        embedding_dim: int, d; 128, which is little to store and to search. None for
+            no head: what is pooled is the embedding, and d the backbone's channels.
         pooling: `"avg"`, `"max"`, `"avg_max"` (the sum of both, as in the published
             runs of Proxy-Anchor and HIER with ResNet-50) or `"gem"`
             (`GeneralizedMeanPooling2D`) over a feature map; `"avg"`, `"max"` or
@@ -81,7 +82,7 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             default `"auto"`: one of 512 latent proxies on a `PoincareBall`, none on
             the sphere.
         last_norm: bool, whether what is pooled passes a layer normalization without
-            weights before the head, as in the published runs of Proxy-Anchor with
+            weights after it, as in the published runs of Proxy-Anchor with
             ResNet-50; False by default, as in most networks.
         head_initializer: of the head's weights, name or initializer; by default
             `"glorot_uniform"`, Keras's own.
@@ -94,6 +95,8 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
 
     Attributes:
         backbone, preprocessor: as given.
+        embedding_dim: int, d, also where there is no head.
+        head: the dense layer, or None.
         proxies: the layer of proxies, or None.
         latent: the layer of latent proxies, or None.
         geometry: where the embeddings live.
@@ -139,7 +142,8 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             )
         inputs = _images(backbone)
         _check_preprocessor(preprocessor)
-        embedding_dim = checks.integer("embedding_dim", embedding_dim, least=1)
+        if embedding_dim is not None:
+            embedding_dim = checks.integer("embedding_dim", embedding_dim, least=1)
         last_norm = checks.flag("last_norm", last_norm)
         head_initializer = keras.initializers.get(head_initializer)
         frozen = freeze(backbone, frozen)
@@ -157,20 +161,23 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
                 dtype=_policy(x),
                 name="last_norm",
             )(x)
-        x = keras.layers.Dense(
-            embedding_dim,
-            kernel_initializer=head_initializer,
-            dtype=_policy(x),
-            name="head",
-        )(x)
+        head = None
+        if embedding_dim is not None:
+            head = keras.layers.Dense(
+                embedding_dim,
+                kernel_initializer=head_initializer,
+                dtype=_policy(x),
+                name="head",
+            )
+            x = head(x)
         outputs = ProjectToGeometry(geometry, name="projection")(x)
         for layer in (proxies, latent):
             outputs = outputs if layer is None else layer(outputs)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
         self.dtype_policy = backbone.dtype_policy
-        self._parts = _Parts(backbone, preprocessor, proxies, latent)
+        self._parts = _Parts(backbone, preprocessor, head, proxies, latent)
         self.num_classes = None if proxies is None else proxies.num_classes
-        self.embedding_dim = embedding_dim
+        self.embedding_dim = x.shape[-1]
         self.pooling = pooling
         self.last_norm = last_norm
         self.head_initializer = head_initializer
@@ -194,6 +201,10 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             super().__setattr__(name, value)
 
     @property
+    def head(self):
+        return self._parts.head
+
+    @property
     def proxies(self):
         return self._parts.proxies
 
@@ -206,13 +217,13 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self.dtype_policy = source.dtype_policy
         layers = {layer.name: layer for layer in self.layers}
-        backbone, proxies, latent = (
+        backbone, head, proxies, latent = (
             None if part is None else layers[part.name]
-            for part in (source.backbone, source.proxies, source.latent)
+            for part in (source.backbone, source.head, source.proxies, source.latent)
         )
         # The preprocessor is not in the graph, and not trained. What was trained before
         # are the other's weights.
-        self._parts = _Parts(backbone, source.preprocessor, proxies, latent)
+        self._parts = _Parts(backbone, source.preprocessor, head, proxies, latent)
         for setting in ("num_classes", "embedding_dim", "pooling", "last_norm"):
             setattr(self, setting, getattr(source, setting))
         self.head_initializer = source.head_initializer
@@ -254,7 +265,7 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             "preprocessor": keras.saving.serialize_keras_object(self.preprocessor),
             "name": self.name,
             "num_classes": self.num_classes,
-            "embedding_dim": self.embedding_dim,
+            "embedding_dim": None if self.head is None else self.embedding_dim,
             "pooling": self.pooling,
             "geometry": keras.saving.serialize_keras_object(self.geometry),
             "proxies": keras.saving.serialize_keras_object(self.proxies),
@@ -263,7 +274,7 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             "head_initializer": keras.initializers.serialize(self.head_initializer),
             "frozen": self.frozen,
             "pretrained": self.pretrained,
-            "head_quantization": self.get_layer("head").quantization_mode,
+            "head_quantization": getattr(self.head, "quantization_mode", None),
         }
 
     @classmethod
@@ -278,18 +289,13 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             if proxies["config"]["num_classes"] != config["num_classes"]:
                 config["proxies"] = None
         # Objects where `from_preset` was given them, else what was saved.
-        saved = [name for name, value in config.items() if _is_serialized(value)]
-        for name in set(saved) & _SERIALIZED:
-            config[name] = keras.saving.deserialize_keras_object(config[name])
+        for name in _SERIALIZED:
+            if _is_serialized(config[name]):
+                config[name] = keras.saving.deserialize_keras_object(config[name])
         embedder = cls(**config)
-        embedder._parts.fresh = [
-            layer
-            for name in ("proxies", "latent")
-            if name not in saved and (layer := getattr(embedder, name)) is not None
-        ]
         embedder.pretrained = pretrained
-        if head_quantization is not None:
-            embedder.get_layer("head").quantize(head_quantization)
+        if head_quantization is not None and embedder.head is not None:
+            embedder.head.quantize(head_quantization)
         return embedder
 
     @classmethod
@@ -299,9 +305,10 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
         A preset that `save_to_preset` wrote, as the shipped ones are, gives the whole
         embedder. If `num_classes` differs from the preset's, or `proxies` are passed,
         the trained backbone and head are kept, embeddings stay the same, and only the
-        proxies start anew. Any other preset of an image model gives its backbone and,
-        as the preprocessor, its resizing and scaling of images; head and proxies are
-        new.
+        proxies start anew. A preset without a head, such as
+        `"efficientnet_lite0_imagenet"`, gets a new one by `embedding_dim`. Any other
+        preset of an image model gives its backbone and, as the preprocessor, its
+        resizing and scaling of images; head and proxies are new.
 
         Loading runs no code of the preset's: Keras's `safe_mode` is on whatever its
         global setting is, `Lambda` layers and pickles are refused. The files of
@@ -317,8 +324,10 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             load_weights: bool, False for the architecture alone.
             **kwargs: arguments of the constructor that replace the preset's, such
                 as `num_classes` (None for no proxies), `proxies`, `preprocessor`;
-                without weights, or where the preset has no head, `embedding_dim`.
-                `dtype` and `image_shape` are the backbone's.
+                without weights, or where the preset has no head, `embedding_dim`
+                (None leaves a head out, and new proxies are as wide as what is
+                pooled). `dtype` and `image_shape`, `(height, width, channels)` with
+                None for any, are the backbone's.
 
         Returns:
             An `ImageEmbedder`.
@@ -340,7 +349,7 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
 
         return presets.load(cls, preset, load_weights, **kwargs)
 
-    def save_to_preset(self, preset_dir, max_shard_size=10):
+    def save_to_preset(self, preset_dir, max_shard_size=10, weights_dtype="float32"):
         """Saves the embedder as a preset, a folder that `from_preset` reads.
 
         The folder is in keras-hub's format: `keras_hub.models.Backbone.from_preset`
@@ -352,14 +361,19 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             preset_dir: str, the folder.
             max_shard_size: float, GB, above which a backbone's weights are split
                 into several files; None for never.
+            weights_dtype: `"float32"`, or `"float16"` to store floats in half of the
+                space: they are rounded to 11 bits, what is smaller than 3e-8 becomes
+                0, and `from_preset` gives float32 again. How little that changes is
+                for you to measure.
 
         Raises:
             ValueError: if `from_preset` would refuse it: the preprocessor is a
-                function, or there is a `Lambda` layer.
+                function, or there is a `Lambda` layer; if a weight is too large for
+                float16, beyond 65504.
         """
         from keras_hierproxy.models import presets
 
-        presets.save(self, preset_dir, max_shard_size)
+        presets.save(self, preset_dir, max_shard_size, weights_dtype)
 
     def save_task_weights(self, filepath):
         """Saves all weights but the backbone's, and no optimizer."""
@@ -369,9 +383,14 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
             skipped.append(self.optimizer)
         keras.saving.save_weights(self, filepath, objects_to_skip=skipped)
 
-    def load_task_weights(self, filepath):
-        """Loads what `save_task_weights` wrote, but for layers that start anew."""
-        skipped = [*all_layers(self.backbone), *self._parts.fresh]
+    def load_task_weights(self, filepath, fresh=()):
+        """Loads what `save_task_weights` wrote, but for layers that start anew.
+
+        Args:
+            filepath: str or path.
+            fresh: those layers.
+        """
+        skipped = [*all_layers(self.backbone), *fresh]
         keras.saving.load_weights(self, filepath, objects_to_skip=skipped)
 
 

@@ -12,7 +12,7 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_hierproxy import json_files, schemas, shipped
+from keras_hierproxy import checks, json_files, schemas, shipped
 from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.files import replacing_folder
 from keras_hierproxy.keras_internals import all_layers, safely
@@ -31,10 +31,11 @@ from keras_hierproxy.models.preset_files import (
     versions,
 )
 from keras_hierproxy.models.saved_objects import check_finite, check_size, refuse_code
-from keras_hierproxy.models.weight_files import WeightsSize
+from keras_hierproxy.models.weight_files import WeightsSize, halve
 
 # Arguments that are the backbone's.
 _OF_BACKBONE = ("dtype", "image_shape")
+WEIGHTS_DTYPES = ("float32", "float16")
 # A policy that holds numbers as they are; others say how they were quantized.
 _FLOATS = re.compile(r"(mixed_)?b?float\d+")
 
@@ -68,14 +69,19 @@ def load(embedder_class, preset, load_weights, **kwargs):
     return embedder
 
 
-def save(embedder, folder, max_shard_size):
+def save(embedder, folder, max_shard_size, weights_dtype):
     """Saves an embedder as a preset, unless `load` would refuse it.
 
     Args:
         embedder: an `ImageEmbedder`.
         folder: path.
-        max_shard_size: float, GB, as of `ImageEmbedder.save_to_preset`.
+        max_shard_size, weights_dtype: as of `ImageEmbedder.save_to_preset`.
     """
+    if weights_dtype not in WEIGHTS_DTYPES:
+        raise ValueError(
+            f"`weights_dtype` must be one of {WEIGHTS_DTYPES}. Received: "
+            f"weights_dtype={weights_dtype!r}."
+        )
     preprocessor = embedder.preprocessor
     if preprocessor is not None and not isinstance(preprocessor, keras.Layer):
         raise ValueError(
@@ -94,9 +100,13 @@ def save(embedder, folder, max_shard_size):
         _save_backbone_weights(embedder.backbone, unfinished, max_shard_size)
         if preprocessor is not None:
             _save_preprocessor(preprocessor, unfinished)
+        if weights_dtype == "float16":
+            for file in unfinished.glob("*.weights.h5"):
+                halve(file)
         now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
         metadata = {f"{package}_version": each for package, each in versions().items()}
         metadata |= {"parameter_count": embedder.backbone.count_params()}
+        metadata |= {"weights_dtype": weights_dtype}
         _write(unfinished / METADATA_FILE, metadata | {"date_saved": now})
 
 
@@ -179,9 +189,29 @@ def _whole(embedder_class, files, task, load_weights, **kwargs):
     if load_weights:
         _build(embedder.preprocessor, embedder.input_shape)
         with _naming(files, TASK_WEIGHTS_FILE):
-            embedder.load_task_weights(files.path(TASK_WEIGHTS_FILE))
+            embedder.load_task_weights(
+                files.path(TASK_WEIGHTS_FILE), _fresh(embedder, task["config"], kwargs)
+            )
         _load_backbone_weights(embedder.backbone, files)
     return embedder
+
+
+def _fresh(embedder, saved, kwargs):
+    """The layers of an embedder that a preset has no weights for."""
+    head = _has_other_head(saved, kwargs)
+    classes = embedder.num_classes != saved["num_classes"]
+    is_fresh = {
+        "head": head,
+        "proxies": head or classes or "proxies" in kwargs,
+        "latent": head or "latent" in kwargs,
+    }
+    layers = [getattr(embedder, name) for name in is_fresh if is_fresh[name]]
+    return [layer for layer in layers if layer is not None]
+
+
+def _has_other_head(saved, kwargs):
+    """Whether embeddings have another dimension than a preset's."""
+    return kwargs.get("embedding_dim", saved["embedding_dim"]) != saved["embedding_dim"]
 
 
 def _build(preprocessor, shape):
@@ -204,7 +234,12 @@ def _built(task, **kwargs):
     """The embedder that a configuration describes, with other arguments."""
     kwargs, of_backbone = _split(kwargs)
     backbone = _with_arguments(task["config"]["backbone"], **of_backbone)
-    config = {**task["config"], "backbone": backbone, **kwargs}
+    config = {**task["config"], "backbone": backbone}
+    if _has_other_head(config, kwargs):
+        for name in ("proxies", "latent"):
+            # Else they would be built as wide as the preset's.
+            config[name] = config[name] and {**config[name], "build_config": None}
+    config |= kwargs
     return keras.saving.deserialize_keras_object({**task, "config": config})
 
 
@@ -218,11 +253,37 @@ def _split(kwargs):
 def _with_arguments(saved, **kwargs):
     """A saved backbone with other arguments, and by default the policy of here."""
     config = saved["config"]
+    if "image_shape" in kwargs and "layers" in config:
+        # Keras's own models have no such argument, and would pass it over.
+        config = _for_images(config, kwargs.pop("image_shape"))
     if kwargs.get("dtype") is None:
         policy = config.get("dtype")
         name = policy.get("config", {}).get("name") if isinstance(policy, dict) else ""
         kwargs["dtype"] = None if _FLOATS.fullmatch(str(name)) else policy
     return {**saved, "config": {**config, **kwargs}}
+
+
+def _for_images(config, shape):
+    """The configuration of a functional or sequential model for images of a shape."""
+    layers = list(config["layers"])
+    (place,) = (i for i, each in enumerate(layers) if "batch_shape" in each["config"])
+    inputs = layers[place]["config"]
+    batch, *saved = inputs["batch_shape"]
+    fits = isinstance(shape, list | tuple) and len(shape) == len(saved)
+    if not fits or shape[-1] != saved[-1]:
+        raise ValueError(
+            "`image_shape` must be (height, width, channels), None for any height or "
+            f"width, with the preset's {saved[-1]} channels. Received: "
+            f"image_shape={shape!r}."
+        )
+    for side in shape[:-1]:
+        if side is not None:
+            checks.integer("image_shape", side, least=1)
+    layers[place] = {
+        **layers[place],
+        "config": {**inputs, "batch_shape": [batch, *shape]},
+    }
+    return {**config, "layers": layers}
 
 
 def _around_backbone(embedder_class, files, config, load_weights, **kwargs):
@@ -381,9 +442,10 @@ def _check_arguments(embedder_class, kwargs):
 
 
 def _check_head(saved, embedding_dim=None, **_):
-    if embedding_dim not in (None, saved["embedding_dim"]):
+    trained = saved["embedding_dim"]
+    if None not in (embedding_dim, trained) and embedding_dim != trained:
         raise ValueError(
-            f"The preset's trained head has embedding_dim={saved['embedding_dim']}. "
+            f"The preset's trained head has embedding_dim={trained}. "
             f"Received: embedding_dim={embedding_dim}. To train a new head, build "
             "`ImageEmbedder(ImageEmbedder.from_preset(preset).backbone, ...)`."
         )

@@ -1,9 +1,12 @@
-"""Files of weights, looked at before they are read."""
+"""Files of weights: looked at before they are read, and stored in half of the space."""
 
 import dataclasses
 import os
 
 import h5py
+import numpy as np
+
+from keras_hierproxy.files import replacing
 
 _HDF5_BEGINS_WITH = b"\x89HDF\r\n\x1a\n"
 # Pickles, and PyTorch's files, zip archives with pickles in them.
@@ -107,3 +110,40 @@ def _size_of_array(array, damaged):
     for side in array.shape:  # in Python's integers, which know no overflow
         num_bytes *= side
     return WeightsSize(num_bytes, max(array.shape, default=1))
+
+
+def halve(path):
+    """Stores the floats of a file of weights as float16; what reads them casts.
+
+    Args:
+        path: of an HDF5 file that Keras wrote.
+
+    Raises:
+        ValueError: a number is NaN, or too large for float16, whose largest is 65504.
+    """
+    with replacing(path, os.path.getsize(path)) as unfinished:
+        with h5py.File(path) as source, h5py.File(unfinished, "w") as target:
+
+            def copy(name, each):
+                if isinstance(each, h5py.Group):
+                    there = target.require_group(name)
+                else:
+                    there = target.create_dataset(name, data=_half(each))
+                there.attrs.update(each.attrs)
+
+            target.attrs.update(source.attrs)
+            source.visititems(copy)
+
+
+def _half(array):
+    values = array[()]
+    if values.dtype.kind != "f":
+        return values
+    with np.errstate(over="ignore"):
+        half = values.astype("float16")
+    if not np.isfinite(half).all():
+        raise ValueError(
+            f"{array.name} holds {np.abs(values).max():.5g}, which float16 does not: "
+            "it ends at 65504. Store these weights as float32."
+        )
+    return half

@@ -97,6 +97,38 @@ def test_pooling(output_shape, pooling, pool):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["avg", "gem"])
+@pytest.mark.parametrize(
+    "geometry", [khp.geometry.Sphere(), khp.geometry.PoincareBall()]
+)
+def test_without_a_head_what_is_pooled_is_the_embedding(pooling, geometry, tmp_path):
+    embedder = conv4_embedder(embedding_dim=None, pooling=pooling, geometry=geometry)
+    assert embedder.head is None and embedder.embedding_dim == 2
+    pooled = embedder.get_layer("pooler")(embedder.backbone(tiny.IMAGES))
+    expected = keras.ops.convert_to_numpy(geometry.project(pooled))
+    points = embedder.embed(tiny.IMAGES)
+    np.testing.assert_allclose(points, expected, atol=1e-5)
+    embedder.save(tmp_path / "model.keras")
+    for other in (
+        keras.models.load_model(tmp_path / "model.keras"),
+        khp.models.ImageEmbedder.from_config(embedder.get_config()),
+        keras.models.clone_model(embedder),
+    ):
+        assert other.head is None and other.embedding_dim == 2
+        other.set_weights(embedder.get_weights())
+        np.testing.assert_allclose(other.embed(tiny.IMAGES), points, atol=1e-6)
+
+
+def test_an_embedder_without_a_head_trains():
+    embedder = conv4_embedder(embedding_dim=None)
+    embedder.compile(loss=khp.losses.HierProxyLoss(), run_eagerly=tiny.EAGERLY)
+    before = tiny.values(embedder.backbone.trainable_variables)
+    history = tiny.fit(embedder, tiny.IMAGES, tiny.IMAGE_LABELS, batch_size=12)
+    assert np.isfinite(history["loss"]).all()
+    after = tiny.values(embedder.backbone.trainable_variables)
+    assert any((after[path] != value).any() for path, value in before.items())
+
+
 @pytest.mark.parametrize(
     "output_shape, pooling, message",
     [

@@ -102,6 +102,140 @@ def test_another_embedding_dimension_than_the_trained_head(saved):
         ImageEmbedder.from_preset(saved[1], embedding_dim=5)
 
 
+# Without a head
+
+
+@pytest.fixture(scope="module")
+def headless(tmp_path_factory):
+    """An embedder without a head, with proxies, and its preset."""
+    keras.utils.set_random_seed(0)
+    embedder = conv4_embedder(embedding_dim=None)
+    folder = tmp_path_factory.mktemp("headless")
+    embedder.save_to_preset(folder)
+    return embedder, folder
+
+
+def test_an_embedder_without_a_head(headless):
+    embedder, folder = headless
+    again = ImageEmbedder.from_preset(folder)
+    assert again.head is None and again.embedding_dim == 2
+    assert_same_embeddings(embedder, again)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(again.proxies.proxies),
+        keras.ops.convert_to_numpy(embedder.proxies.proxies),
+    )
+
+
+@pytest.mark.parametrize("num_classes", [tiny.NUM_CLASSES, 7, None])
+def test_a_new_head(headless, num_classes):
+    embedder, folder = headless
+    again = ImageEmbedder.from_preset(folder, embedding_dim=5, num_classes=num_classes)
+    assert again.pretrained and again.embed(tiny.IMAGES).shape == (12, 5)
+    weights = tiny.values(embedder.backbone.weights)
+    for path, value in tiny.values(again.backbone.weights).items():
+        np.testing.assert_array_equal(value, weights[path], err_msg=path)
+    if num_classes is None:
+        assert again.proxies is None
+        return
+    # The trained ones lie in another space.
+    assert again.proxies.proxies.shape == (num_classes, 5)
+    again.compile(loss=khp.losses.HierProxyLoss(), run_eagerly=tiny.EAGERLY)
+    before = again.head.get_weights()[0]
+    tiny.fit(again, tiny.IMAGES, tiny.IMAGE_LABELS, batch_size=12)
+    assert (again.head.get_weights()[0] != before).any()
+
+
+def test_a_trained_head_is_left_out(saved):
+    embedder, folder = saved
+    again = ImageEmbedder.from_preset(folder, embedding_dim=None)
+    assert again.head is None
+    assert again.proxies.proxies.shape == (tiny.NUM_CLASSES, 2)
+    features = keras.ops.convert_to_numpy(embedder.backbone(tiny.IMAGES * 0.5))
+    pooled = features.mean((1, 2))
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(again.embed(tiny.IMAGES), pooled, atol=1e-5)
+
+
+# Images of another size
+
+
+@pytest.mark.parametrize("shape", [(24, 20, 3), [None, None, 3]])
+def test_images_of_another_size(saved, shape):
+    embedder, folder = saved
+    again = ImageEmbedder.from_preset(folder, image_shape=shape)
+    assert again.input_shape == (None, *shape)
+    images = np.resize(tiny.IMAGES, (2, 24, 20, 3))
+    weights = tiny.values(embedder.weights)
+    for path, value in tiny.values(again.weights).items():
+        np.testing.assert_array_equal(value, weights[path], err_msg=path)
+    assert again.embed(images).shape == (2, 8)
+
+
+@pytest.mark.parametrize("shape", [(24, 20), (24, 20, 1), 24, (0, 20, 3), (2.5, 20, 3)])
+def test_images_of_no_size(saved, shape):
+    with pytest.raises(ValueError, match="image_shape"):
+        ImageEmbedder.from_preset(saved[1], image_shape=shape)
+
+
+# Weights in half of the space
+
+
+def test_weights_stored_as_float16(saved, tmp_path):
+    embedder, folder = saved
+    embedder.save_to_preset(tmp_path, weights_dtype="float16")
+    assert json.loads((tmp_path / "metadata.json").read_text())["weights_dtype"] == (
+        "float16"
+    )
+    again = ImageEmbedder.from_preset(tmp_path)
+    weights = tiny.values(again.weights)
+    rounded = 0
+    for path, value in tiny.values(embedder.weights).items():
+        assert weights[path].dtype == value.dtype, path
+        if value.dtype == "float32":
+            rounded += (weights[path] != value).any()
+            value = value.astype("float16").astype("float32")
+        np.testing.assert_array_equal(weights[path], value, err_msg=path)
+    assert rounded
+    for name in ("model.weights.h5", "task.weights.h5"):
+        there, before = arrays_in(tmp_path / name), arrays_in(folder / name)
+        assert "float16" in there.values() and "float32" not in there.values()
+        assert there.keys() == before.keys()
+
+
+def test_shards_of_weights_stored_as_float16(saved, tmp_path):
+    embedder, _ = saved
+    embedder.save_to_preset(tmp_path, 5e-7, "float16")
+    assert len(list(tmp_path.glob("model_*.weights.h5"))) > 1
+    again = ImageEmbedder.from_preset(tmp_path)
+    points = embedder.embed(tiny.IMAGES)
+    np.testing.assert_allclose(again.embed(tiny.IMAGES), points, atol=1e-2)
+
+
+def arrays_in(path):
+    """The names in a file of weights, with the dtypes of arrays."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda n, each: found.update({n: getattr(each, "dtype", None)}))
+    return found
+
+
+@pytest.mark.parametrize("value", [65520, -1e9, np.nan, np.inf])
+def test_what_float16_does_not_hold(tmp_path, value):
+    embedder = conv4_embedder()
+    kernel = embedder.head.get_weights()[0]
+    kernel[0, 0] = value
+    embedder.head.kernel.assign(kernel)
+    with pytest.raises(ValueError, match="float16 does not: it ends at 65504"):
+        embedder.save_to_preset(tmp_path, weights_dtype="float16")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8", None, np.float16])
+def test_weights_in_another_format(tmp_path, dtype):
+    with pytest.raises(ValueError, match="`weights_dtype` must be one of"):
+        conv4_embedder().save_to_preset(tmp_path, weights_dtype=dtype)
+
+
 def test_an_embedder_without_proxies_gets_some(tmp_path):
     embedder = conv4_embedder(num_classes=None)
     embedder.save_to_preset(tmp_path)
