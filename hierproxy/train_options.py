@@ -3,7 +3,7 @@
 import pathlib
 from typing import Annotated
 
-from hierproxy.methods import LOSSES, METHODS
+from hierproxy.known import LOSSES, METHODS
 from hierproxy.options import (
     LARGEST_EMBEDDING,
     LARGEST_SEED,

@@ -438,7 +438,7 @@ def test_options_are_those_of_a_run():
     train = get_command(hierproxy.app).commands["train"]
     defaults = {option.name: option.default for option in train.params}
     assert {name: defaults[name] for name in recipes.DEFAULTS} == recipes.DEFAULTS
-    assert set(hierproxy.methods.LOSSES) == set(recipes.LOSSES)
+    assert set(hierproxy.known.LOSSES) == set(recipes.LOSSES)
 
 
 @once

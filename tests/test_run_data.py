@@ -8,9 +8,9 @@ import pytest
 
 from keras_hierproxy import datasets, layers, models
 from keras_hierproxy.recipes import Source, absolute
-from keras_hierproxy.runs.data import load_data, read_folder
-from keras_hierproxy.runs.embed import read_unlabelled
+from keras_hierproxy.runs.data import load_data
 from keras_hierproxy.runs.evaluation import usual_split
+from keras_hierproxy.runs.photos import read_all, read_unlabelled
 from keras_hierproxy.runs.place import Place, name_of
 from keras_hierproxy.runs.trained import image_shape_of
 from tests import official_layouts
@@ -93,10 +93,10 @@ def test_a_csv_file_with_a_split(items):
     sizes = [part.num_classes for part in (data.train, data.validation, data.test)]
     assert sizes == [3, 3, 2]
     assert data.test.class_names[0] == ("k6", "k7")
-    everything = read_folder(Source(name=items("tttvvvee")), Place(), None)
+    everything = read_all(Source(name=items("tttvvvee")), Place(), None)
     assert everything.num_classes == 8 and len(everything) == 16
     options = {"min_images": 1, "memory_limit": 0}
-    lazy = read_folder(Source(name=items("tttvvvee")), Place(), None, **options)
+    lazy = read_all(Source(name=items("tttvvvee")), Place(), None, **options)
     assert isinstance(lazy.images, datasets.ImageFiles)
 
 

@@ -8,9 +8,6 @@ from keras_hierproxy.recipes.checking import anywhere as anywhere
 from keras_hierproxy.recipes.checking import as_dict as as_dict
 from keras_hierproxy.recipes.checking import change as change
 from keras_hierproxy.recipes.checking import from_dict as from_dict
-from keras_hierproxy.recipes.files import find as find
-from keras_hierproxy.recipes.files import load as load
-from keras_hierproxy.recipes.files import names as names
 from keras_hierproxy.recipes.older import is_older as is_older
 from keras_hierproxy.recipes.older import of_run as of_run
 from keras_hierproxy.recipes.places import beside_recipe as beside_recipe
@@ -19,6 +16,9 @@ from keras_hierproxy.recipes.schema import Source as Source
 from keras_hierproxy.recipes.short_forms import DEFAULTS as DEFAULTS
 from keras_hierproxy.recipes.short_forms import LOSSES as LOSSES
 from keras_hierproxy.recipes.short_forms import from_options as from_options
+from keras_hierproxy.recipes.toml_files import find as find
+from keras_hierproxy.recipes.toml_files import load as load
+from keras_hierproxy.recipes.toml_files import names as names
 
 # For users; the others are between the rooms of this package.
 __all__ = [

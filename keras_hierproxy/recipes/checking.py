@@ -1,6 +1,5 @@
-"""Recipes as nested dicts and lists: read, checked, changed."""
+"""Recipes as nested dicts and lists, checked."""
 
-import copy
 import os
 
 import pydantic
@@ -55,32 +54,6 @@ def checked(tree):
     return recipe, list(conflicts(recipe))
 
 
-def changed(tree, overrides):
-    """A recipe as nested dicts and lists, with some settings changed.
-
-    Args:
-        tree: dict.
-        overrides: as of `load`.
-
-    Returns:
-        dict.
-
-    Raises:
-        ValueError: no such setting, or no TOML value.
-    """
-    before, tree = tree, copy.deepcopy(tree)
-    paths_changed = [paths.change(tree, assignment) for assignment in overrides]
-    ours = tree.get("ours", [])
-    if paths_changed and isinstance(ours, list):
-        # A path that was wrong before is told below.
-        gone = [each for each in ours if _is_there(before, each)]
-        gone = [each for each in gone if not _is_there(tree, each)]
-        added = [each for each in paths_changed if _is_there(tree, each)]
-        kept = [each for each in ours if each not in gone]
-        tree["ours"] = [*kept, *(each for each in added if each not in kept)]
-    return tree
-
-
 def change(recipe, overrides, origin):
     """Another recipe, with some settings changed.
 
@@ -101,7 +74,7 @@ def change(recipe, overrides, origin):
     """
     if not overrides:
         return recipe
-    return from_dict(changed(as_dict(recipe), overrides), origin)
+    return from_dict(paths.changed(as_dict(recipe), overrides), origin)
 
 
 def as_dict(recipe):
@@ -124,11 +97,3 @@ def anywhere(recipe):
         backbone = model.backbone.model_copy(update=preset)
         model = model.model_copy(update={"backbone": backbone})
     return recipe.model_copy(update={"data": data, "model": model})
-
-
-def _is_there(tree, path):
-    try:
-        paths.check(tree, path)
-    except (ValueError, AttributeError):  # the path may be anything
-        return False
-    return True

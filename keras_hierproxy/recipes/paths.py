@@ -5,6 +5,7 @@ left out, it is the first: `loss.margin` is `loss.proxy_anchor.margin` where tha
 first.
 """
 
+import copy
 import tomllib
 
 from keras_hierproxy.recipes.table import unknown
@@ -22,7 +23,7 @@ def check(tree, path):
         raise ValueError(unknown(name, table))
 
 
-def change(tree, assignment):
+def _change(tree, assignment):
     """Changes a setting in place; what may stand there is for the schema to say.
 
     Args:
@@ -53,6 +54,32 @@ def change(tree, assignment):
         )
     table[name] = _value(path, text) if text.strip() else None
     return path
+
+
+def changed(tree, overrides):
+    """A recipe as nested dicts and lists, with some settings changed.
+
+    Args:
+        tree: dict.
+        overrides: as of `load`.
+
+    Returns:
+        dict.
+
+    Raises:
+        ValueError: no such setting, or no TOML value.
+    """
+    before, tree = tree, copy.deepcopy(tree)
+    paths_changed = [_change(tree, assignment) for assignment in overrides]
+    ours = tree.get("ours", [])
+    if paths_changed and isinstance(ours, list):
+        # A path that was wrong before is told below.
+        gone = [each for each in ours if _is_there(before, each)]
+        gone = [each for each in gone if not _is_there(tree, each)]
+        added = [each for each in paths_changed if _is_there(tree, each)]
+        kept = [each for each in ours if each not in gone]
+        tree["ours"] = [*kept, *(each for each in added if each not in kept)]
+    return tree
 
 
 def settings(table, *paths):
@@ -121,3 +148,11 @@ def _value(path, text):
             f"--set {path}: {text.strip()} is no TOML value. Text needs quotes: "
             f"--set '{path}=\"{text.strip()}\"'"
         ) from None
+
+
+def _is_there(tree, path):
+    try:
+        check(tree, path)
+    except (ValueError, AttributeError):  # the path may be anything
+        return False
+    return True

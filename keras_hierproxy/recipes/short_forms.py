@@ -8,25 +8,26 @@ from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.losses import registry
 from keras_hierproxy.models import ImageEmbedder
-from keras_hierproxy.recipes.checking import absolute, changed, checked
+from keras_hierproxy.recipes.checking import absolute, checked
 from keras_hierproxy.recipes.combinations import is_path, no_such_data
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
+from keras_hierproxy.recipes.paths import changed
 from keras_hierproxy.recipes.places import refuse_beside_loss, said_of_option
 
 # What `--loss` names besides the losses themselves, and the loss that it is made of.
-_METHODS = {
+METHODS = {
     "hpl": "proxy_anchor",
     "hpl-taxonomy": "proxy_anchor",
     "hier": "proxy_anchor",
     "hpl-hier": "proxy_anchor",
     "hyp": "sup_con",
 }
-LOSSES = (*_METHODS, *(name.replace("_", "-") for name in CLASSES if name != "hier"))
+LOSSES = (*METHODS, *(name.replace("_", "-") for name in CLASSES if name != "hier"))
 _HIERARCHICAL = ("hpl", "hpl-taxonomy", "hpl-hier")
 _WITH_HIER = ("hier", "hpl-hier")
 _ON_THE_BALL = (*_WITH_HIER, "hyp")
 # Letters, whose sides and borders mean something; other data is photos.
-_DRAWN = ("glyphs", "omniglot", "letters")
+DRAWN = ("glyphs", "omniglot", "letters")
 _AUGMENT = {"affine": "RandomAffine", "crop": "RandomResizedCrop", "none": None}
 
 
@@ -79,7 +80,7 @@ def _tree(
     refuse_beside_loss(loss, locals())
     if data not in datasets.NAMES and not is_path(data) and not os.path.exists(data):
         raise no_such_data(data)
-    main = _METHODS.get(loss, loss.replace("-", "_"))
+    main = METHODS.get(loss, loss.replace("-", "_"))
     if main not in CLASSES or loss not in LOSSES:
         raise ValueError(f"--loss takes any of {', '.join(LOSSES)}. Received: {loss}.")
     terms = [_term(main, temperature=0.2) if loss == "hyp" else _term(main)]
@@ -94,7 +95,7 @@ def _tree(
     if images_per_class is not None and images_per_class < batch_size:
         batch_size -= batch_size % images_per_class  # whole classes
     if augment is None:
-        augment = "affine" if data in _DRAWN else "crop"
+        augment = "affine" if data in DRAWN else "crop"
 
     rates = _defaults(optimizers.grouped)
     if preset is None:

@@ -22,8 +22,9 @@ from keras_hierproxy.datasets.official.grocery_store import COUNTS as GROCERY_ST
 from keras_hierproxy.datasets.official.in_shop import COUNTS as IN_SHOP
 from keras_hierproxy.datasets.official.inaturalist import COUNTS as INATURALIST
 from keras_hierproxy.datasets.official.sop import COUNTS as SOP
+from keras_hierproxy.recipes.short_forms import DRAWN
 from keras_hierproxy.runs import sample_layouts
-from keras_hierproxy.runs.data import DRAWINGS, check_images, load_data
+from keras_hierproxy.runs.data import check_images, load_data
 
 # Without an accelerator a full batch of photos takes minutes: steps have about as many
 # numbers as 8 photos, and half precision, which processors only imitate, is left out.
@@ -204,7 +205,7 @@ def _made_up(trial, place, folder):
     data = trial.data
     if data.name == "glyphs":
         return data, place  # rendered, not read
-    if data.name in DRAWINGS:
+    if data.name in DRAWN:
         groups = [*(data.train_groups or ()), *(data.test_groups or ())]
         options = {"alphabets": tuple(groups)} if groups else {}
         sample_layouts.write_omniglot(folder, **options)

@@ -10,25 +10,14 @@ import keras
 
 import keras_hierproxy
 from keras_hierproxy import datasets
-from keras_hierproxy.datasets.finding import (
-    is_clutter,
-    names_of_images,
-    warn_of_passed_over,
-)
-from keras_hierproxy.datasets.image_reader import ImageReader
 from keras_hierproxy.datasets.images import SkippedImages
 from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
-from keras_hierproxy.runs.data import (
-    check_images,
-    check_images_folder,
-    load_data,
-    read_folder,
-    size_and_color,
-)
+from keras_hierproxy.runs.data import check_images, load_data
 from keras_hierproxy.runs.evaluation import evaluation_source, usual_split
 from keras_hierproxy.runs.interrupt import StopOnInterrupt
-from keras_hierproxy.runs.place import data_root, is_csv
+from keras_hierproxy.runs.photos import read_all, read_unlabelled
+from keras_hierproxy.runs.place import data_root
 from keras_hierproxy.runs.read_ahead import read_ahead
 from keras_hierproxy.runs.trained import (
     image_shape_of,
@@ -257,29 +246,5 @@ def _read(source, place, split, image_shape):
         paths = tuple(str(path) for path in images.paths)
         return UnlabelledImages(images, paths, pathlib.Path(source.name).name)
     if split == "all":
-        return read_folder(source, place, image_shape, min_images=1, memory_limit=0)
+        return read_all(source, place, image_shape, min_images=1, memory_limit=0)
     return getattr(load_data(source, place, image_shape, memory_limit=0), split)
-
-
-def read_unlabelled(source, place, image_shape):
-    """The images that lie directly in a folder, to be decoded when they are needed.
-
-    Args:
-        source, place, image_shape: as of `load_data`.
-
-    Returns:
-        An `ImageFiles`, or None where the folder has folders in it, or no images, and
-        for a CSV file.
-    """
-    if is_csv(source):
-        return None
-    check_images_folder(source, place)
-    with os.scandir(source.name) as entries:
-        visible = [entry for entry in entries if not is_clutter(entry.name)]
-    names, others = names_of_images(entry.name for entry in visible)
-    if not names or any(entry.is_dir() for entry in visible):
-        return None
-    warn_of_passed_over([pathlib.Path(source.name, name) for name in others])
-    size, color_mode = size_and_color(source, image_shape)
-    reader = ImageReader(size, color_mode, place.skip_bad, memory_limit=0)
-    return reader.read([pathlib.Path(source.name, name) for name in names])[1]

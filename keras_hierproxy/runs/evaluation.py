@@ -10,7 +10,8 @@ from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.datasets.sources.csv_file import column_names
 from keras_hierproxy.embeddings.on_disk import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.catalog import METRICS
-from keras_hierproxy.runs.data import check_images, load_data, read_folder
+from keras_hierproxy.runs.data import check_images, load_data
+from keras_hierproxy.runs.photos import read_all
 from keras_hierproxy.runs.place import Place, is_csv
 from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.scoring import check_answerable, score
@@ -81,7 +82,7 @@ def load_split(source, place, split, embedder, path):
     if split != "all":
         data = getattr(load_data(source, place, image_shape), split)
     elif source.name not in datasets.NAMES:
-        data = read_folder(source, place, image_shape)
+        data = read_all(source, place, image_shape)
     else:
         raise ValueError(
             f"--split all is for folders of images. Received: --data {source.name}."

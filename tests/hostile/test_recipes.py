@@ -8,7 +8,7 @@ import re
 import pytest
 
 from keras_hierproxy import recipes
-from keras_hierproxy.recipes.files import find
+from keras_hierproxy.recipes.toml_files import find
 from tests.hostile.cases import refused, right
 from tests.hostile.mutations import settle
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from hierproxy import methods
+from hierproxy import known
 from keras_hierproxy import losses, recipes
 from keras_hierproxy.losses import registry
 
@@ -39,7 +39,7 @@ def test_every_argument_is_in_the_configuration(name):
 
 def test_the_command_line_reads_the_same_off_the_sources():
     names = {name.replace("_", "-") for name in registry.losses()}
-    assert set(methods.LOSSES) == {*methods.METHODS, *names}
+    assert set(known.LOSSES) == {*known.METHODS, *names}
 
 
 def test_what_only_the_constructor_knows_is_told_by_its_path():
@@ -74,12 +74,12 @@ class TrialLoss(ProxyLoss):
         return {**super().get_config(), "strength": self.strength}
 '''
 USE = """
-from hierproxy import methods
+from hierproxy import known
 from keras_hierproxy import losses, recipes
 from tests.small_run import make_data
 
 print(losses.HierProxyLoss(base="trial").base.strength)
-assert "trial" in methods.LOSSES
+assert "trial" in known.LOSSES
 for change in (",strength=2.0", ",strength=0.0", ""):
     change = "loss=[{name='trial'" + change + "}]"
     try:

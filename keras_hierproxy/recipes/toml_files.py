@@ -5,8 +5,8 @@ import tomllib
 
 from keras_hierproxy import json_files, shipped
 from keras_hierproxy.checks import did_you_mean
-from keras_hierproxy.recipes import older
-from keras_hierproxy.recipes.checking import change, changed, from_dict
+from keras_hierproxy.recipes import older, paths
+from keras_hierproxy.recipes.checking import change, from_dict
 
 _MOST_BYTES = 2**20
 
@@ -97,7 +97,7 @@ def load(path, overrides=()):
         raise ValueError(f"{path} is no TOML file: {error}.") from None
     except RecursionError:
         raise ValueError(f"{path} is no recipe: it is nested too deeply.") from None
-    tree = changed(tree, overrides)
+    tree = paths.changed(tree, overrides)
     if "name" in tree:
         raise ValueError(f"{path}: name: is that of the file. Leave it out.")
     return from_dict({"name": path.stem, **tree}, path)
