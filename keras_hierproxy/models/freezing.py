@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.keras_internals import all_layers
 
 
@@ -10,7 +11,8 @@ def freeze(backbone, parts):
 
     Args:
         backbone: a built `keras.Model`.
-        parts: names, `"patch_embedding"` and `"batch_norm"`.
+        parts: names: `"patch_embedding"`, `"batch_norm"`, or that of a layer, which is
+            frozen with all that comes before it.
 
     Returns:
         The names as a tuple.
@@ -20,12 +22,10 @@ def freeze(backbone, parts):
     """
     parts = (parts,) if isinstance(parts, str) else tuple(parts)
     for part in parts:
-        if part not in _BELONGS:
-            raise ValueError(
-                f"`frozen` takes any of {', '.join(map(repr, _BELONGS))}. Received: "
-                f"frozen={parts!r}."
-            )
-        layers = [each for each in all_layers(backbone) if _BELONGS[part](each)]
+        if part in _BELONGS:
+            layers = [each for each in all_layers(backbone) if _BELONGS[part](each)]
+        else:
+            layers = _up_to(backbone, part, parts)
         if not layers:
             raise ValueError(
                 f"The backbone {backbone.name!r} has no {part.replace('_', ' ')} to "
@@ -34,6 +34,18 @@ def freeze(backbone, parts):
         for layer in layers:
             layer.trainable = False
     return parts
+
+
+def _up_to(backbone, name, parts):
+    """The layers that a layer's output depends on, and itself."""
+    names = [layer.name for layer in backbone.layers]
+    if name not in names:
+        raise ValueError(
+            f"`frozen` takes any of {', '.join(map(repr, _BELONGS))}, or the name of a "
+            f"layer of the backbone, up to which it is frozen. Received: "
+            f"frozen={parts!r}.{did_you_mean(name, [*_BELONGS, *names])}"
+        )
+    return keras.Model(backbone.input, backbone.get_layer(name).output).layers
 
 
 def _is_patch_embedding(layer):

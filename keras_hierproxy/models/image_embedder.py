@@ -87,7 +87,8 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
         head_initializer: of the head's weights, name or initializer; by default
             `"glorot_uniform"`, Keras's own.
         frozen: parts of the backbone that never train: `"patch_embedding"`,
-            `"batch_norm"`, both or none of them; by default none.
+            `"batch_norm"`, or the name of a layer, which stands still with all before
+            it; one or a list of them. By default none.
         name: str.
 
     Input shape: images `(batch, height, width, channels)`, values in [0, 255].
@@ -227,7 +228,7 @@ class ImageEmbedder(Embedder, RemembersSource, keras.Model):
         for setting in ("num_classes", "embedding_dim", "pooling", "last_norm"):
             setattr(self, setting, getattr(source, setting))
         self.head_initializer = source.head_initializer
-        self.frozen = freeze(backbone, source.frozen)
+        self.frozen = source.frozen
 
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantizes the network's weights, as `keras.Model.quantize`.

@@ -3,6 +3,7 @@
 from keras_hierproxy.recipes.build import batches as batches
 from keras_hierproxy.recipes.build import build_embedder as build_embedder
 from keras_hierproxy.recipes.build import callbacks as callbacks
+from keras_hierproxy.recipes.build import compile_embedder as compile_embedder
 from keras_hierproxy.recipes.checking import absolute as absolute
 from keras_hierproxy.recipes.checking import anywhere as anywhere
 from keras_hierproxy.recipes.checking import as_dict as as_dict

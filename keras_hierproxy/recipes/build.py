@@ -81,10 +81,13 @@ def build_embedder(recipe, train, seed, steps_per_epoch, load_weights=True):
     keras.utils.set_random_seed(seed)
     with _precision(recipe.training.precision):
         embedder = _embedder(recipe, train, load_weights)
-        embedder.compile(
-            optimizer(recipe, embedder, steps_per_epoch), loss=loss(recipe)
-        )
+        compile_embedder(recipe, embedder, steps_per_epoch)
     return embedder
+
+
+def compile_embedder(recipe, embedder, steps_per_epoch):
+    """Compiles an embedder, or what is left to train of it, as its recipe says."""
+    embedder.compile(optimizer(recipe, embedder, steps_per_epoch), loss=loss(recipe))
 
 
 def loss(recipe):

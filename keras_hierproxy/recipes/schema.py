@@ -98,7 +98,9 @@ class Model(Table):
             has no head.
         fit_to_ink: side in pixels to which images are brought, cut to their ink, by
             `khp.layers.FitToInk`; absent where they are not.
-        freeze: parts of the backbone that never train, `frozen` there.
+        freeze: parts of the backbone that never train, `frozen` there: what is
+            computed of an image before the first layer that trains is computed once,
+            unless images are augmented.
     """
 
     embedding_dim: AtLeastTwo | None = None
@@ -106,7 +108,7 @@ class Model(Table):
     last_norm: bool | None = None
     head_initializer: Literal["glorot_uniform", "he_normal", "orthogonal"] | None = None
     fit_to_ink: Annotated[int, pydantic.Field(ge=16, le=MAX_SIDE)] | None = None
-    freeze: list[Literal["patch_embedding", "batch_norm"]] = []
+    freeze: list[Text] = []
     backbone: Backbone
     geometry: Geometry
 

@@ -38,13 +38,15 @@ class KeepWeights(keras.callbacks.Callback):
     the backup does not know of.
 
     Args:
+        embedder: whose weights; what is trained may be a part of it.
         path: of the weights.
         history: `History`, which must come before it.
         monitor: name of what is largest in the best epoch, or None for the last one.
     """
 
-    def __init__(self, path, history, monitor):
+    def __init__(self, embedder, path, history, monitor):
         super().__init__()
+        self.embedder = embedder
         self.path = path
         self.history = history
         self.monitor = monitor
@@ -58,7 +60,7 @@ class KeepWeights(keras.callbacks.Callback):
 
     def _keep(self):
         if self.monitor is None or self.history.is_last_best(self.monitor):
-            self.model.save_weights(self.path)
+            self.embedder.save_weights(self.path)
 
 
 def write_rows(path, rows):

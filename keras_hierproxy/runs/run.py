@@ -28,6 +28,7 @@ from keras_hierproxy.models.weight_files import measure
 from keras_hierproxy.runs.data import check_images
 from keras_hierproxy.runs.facts import beside, facts
 from keras_hierproxy.runs.folders import check_empty
+from keras_hierproxy.runs.frozen import computed_once
 from keras_hierproxy.runs.history import (
     History,
     KeepWeights,
@@ -142,10 +143,11 @@ class Run:
         """
         with self._alone(), StopOnInterrupt() as interrupt:
             # Before: nothing is lost by Ctrl-C up to here.
+            embedder, batches = self._what_trains()
             keepers = self._keepers()
             try:
-                self.embedder.fit(
-                    self.batches,
+                embedder.fit(
+                    batches,
                     epochs=self.recipe.training.epochs,
                     verbose=0,
                     callbacks=[
@@ -202,6 +204,23 @@ class Run:
             self.folder, metrics, facts(self.folder, self._record, metrics)
         )
 
+    def _what_trains(self):
+        """An embedder and its batches: after layers that stand still, the rest."""
+        data = self.recipe.data
+        once = computed_once(
+            self.embedder,
+            [self.data.train, self.data.validation],
+            data.batch_size,
+            augments=bool(data.augment),
+        )
+        if once is None:
+            return self.embedder, self.batches
+        rest, (train, validation) = once
+        recipes.compile_embedder(self.recipe, rest, len(self.batches))
+        for evaluation in self._evaluations:
+            evaluation.inputs = validation.images
+        return rest, recipes.batches(self.recipe, train, self.place.seed)
+
     def _keepers(self):
         """The callbacks that write the run's files.
 
@@ -219,7 +238,9 @@ class Run:
             keras.callbacks.BackupAndRestore(
                 self.folder / "backup", delete_checkpoint=False
             ),
-            KeepWeights(self._weights, history, None if self._last else MONITOR),
+            KeepWeights(
+                self.embedder, self._weights, history, None if self._last else MONITOR
+            ),
         ]
 
     def whole_epochs(self):
