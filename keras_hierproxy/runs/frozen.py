@@ -1,4 +1,4 @@
-"""What trains of a network that begins frozen, on what its beginning makes of images."""
+"""What trains of a network that begins frozen, on maps of what that part makes."""
 
 import copy
 
@@ -30,25 +30,22 @@ def computed_once(embedder, parts, batch_size, augments):
     if split is None:
         return None
     trunk, rest = split
-    numbers = sum(len(part) for part in parts if part) * np.prod(trunk.output_shape[1:])
-    if not numbers * 4 <= _MOST_BYTES:
+
+    def maps(images):
+        prepare = embedder.preprocessor
+        images = images if prepare is None else prepare(images)
+        images = keras.ops.convert_to_tensor(images, embedder.inputs[0].dtype)
+        return np.asarray(trunk.predict_on_batch(images))
+
+    one = maps(parts[0].images[:1])
+    if one.nbytes * sum(len(part) for part in parts if part) > _MOST_BYTES:
         return None
 
     def mapped(part):
         result = copy.copy(part)
-        result.images = np.concatenate(
-            [
-                trunk.predict_on_batch(_prepared(embedder, part.images[i : i + size]))
-                for i in range(0, len(part), size)
-            ]
-        )
+        starts = range(0, len(part), batch_size)
+        batches = [maps(part.images[start : start + batch_size]) for start in starts]
+        result.images = np.concatenate(batches)
         return result
 
-    size = batch_size
     return rest, [part and mapped(part) for part in parts]
-
-
-def _prepared(embedder, images):
-    prepare = embedder.preprocessor
-    images = images if prepare is None else prepare(images)
-    return keras.ops.convert_to_tensor(images, embedder.inputs[0].dtype)
