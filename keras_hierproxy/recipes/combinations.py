@@ -6,6 +6,7 @@ import os
 from keras_hierproxy import datasets
 from keras_hierproxy.checks import did_you_mean
 from keras_hierproxy.recipes import paths
+from keras_hierproxy.recipes.backbones import OURS, arguments_of_ours
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
 from keras_hierproxy.recipes.table import unknown
 
@@ -15,8 +16,6 @@ _FOLDER_OPTIONS = ("image_size",)
 _OPTIONS = ("image_size", "validation", "train_groups", "test_groups", "test_split")
 # What a preset that is taken as it is brings with it.
 _OF_PRESETS = ("embedding_dim", "pooling", "last_norm", "head_initializer")
-# Arguments of `conv4` besides the shape of images.
-_CONV4 = ("filters",)
 # Their labels have one level.
 _FLAT = ("cub", "cars")
 
@@ -128,8 +127,8 @@ def _model(model):
         if backbone.preset is None:
             yield (
                 "model.backbone.architecture",
-                "is missing: conv4, or a class of keras_hub.models such as "
-                "ResNetBackbone. Or name a preset in model.backbone.preset.",
+                f"is missing: {' or '.join(OURS)}, or a class of keras_hub.models such "
+                "as ResNetBackbone. Or name a preset in model.backbone.preset.",
             )
         for name in backbone.arguments:
             yield (
@@ -140,23 +139,26 @@ def _model(model):
         for name in _OF_PRESETS:
             if getattr(model, name) is None:
                 yield f"model.{name}", "is missing."
-    if backbone.architecture == "conv4":
-        if backbone.preset is not None:
-            yield "model.backbone.preset", "does not go with conv4, which has none."
-        for name in backbone.arguments:
-            if name not in _CONV4:
-                path = f"model.backbone.arguments.{name}"
-                yield path, unknown(name, _CONV4)
+    if backbone.architecture == "conv4" and backbone.preset is not None:
+        yield "model.backbone.preset", "does not go with conv4, which has none."
     if model.fit_to_ink is not None and backbone.preset is not None:
         yield (
             "model.fit_to_ink",
             "does not go with model.backbone.preset, which prepares images itself.",
         )
-    for name in ("scale", "offset"):
-        if backbone.architecture == "conv4" and getattr(backbone, name) is not None:
-            yield f"model.backbone.{name}", "does not go with conv4, which scales."
-    if (backbone.preset, backbone.scale) == (None, None):
-        if backbone.architecture not in ("conv4", None):
+    if backbone.architecture in OURS:
+        taken = arguments_of_ours(backbone.architecture)
+        for name in backbone.arguments:
+            if name not in taken:
+                yield f"model.backbone.arguments.{name}", unknown(name, taken)
+        for name in ("scale", "offset"):
+            if getattr(backbone, name) is not None:
+                yield (
+                    f"model.backbone.{name}",
+                    f"does not go with {backbone.architecture}, which scales.",
+                )
+    elif (backbone.preset, backbone.scale) == (None, None):
+        if backbone.architecture is not None:
             yield (
                 "model.backbone.scale",
                 "is missing: without a preset nothing says how pixels are scaled. "

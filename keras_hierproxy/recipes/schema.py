@@ -65,13 +65,13 @@ class Backbone(Table):
     Attributes:
         preset: whose weights and preparation of images are taken; absent to train
             from scratch.
-        architecture: `conv4`, or the class of `keras_hub.models` that the preset is
-            of: what is built without its weights. Absent to take a preset as it is,
-            with the head and the size of images that it brings.
+        architecture: `conv4`, `efficientnet_lite`, or the class of `keras_hub.models`
+            that the preset is of: what is built without its weights. Absent to take a
+            preset as it is, with the head and the size of images that it brings.
         arguments: of the architecture; the shape of images comes from the data.
         scale, offset: what a pixel of 0 to 255 is multiplied by, and what is added,
-            one number or one a channel. Absent for `conv4`, which scales pixels itself,
-            and for presets that know theirs.
+            one number or one a channel. Absent for `conv4` and `efficientnet_lite`,
+            which scale pixels themselves, and for presets that know theirs.
     """
 
     preset: Text | None = None

@@ -233,6 +233,19 @@ def test_what_does_not_fit_the_backbone(changes, message, build):
         build(*changes)
 
 
+def test_a_network_for_photos_scales_them_itself(build, monkeypatch):
+    images = RNG.integers(0, 256, (24, 32, 32, 3)).astype("uint8")
+    monkeypatch.setitem(globals(), "TRAIN", RetrievalDataset(images, LABELS, name="a"))
+    changes = ('model.backbone.architecture="efficientnet_lite"',)
+    arguments = "model.backbone.arguments={variant=1}"
+    _, batches, embedder = build(*changes, arguments)
+    assert embedder.preprocessor is None
+    assert embedder.backbone.name == "efficientnet_lite1"
+    trained(batches, embedder)
+    with pytest.raises(ValueError, match="variant"):
+        build(*changes, "model.backbone.arguments={variant=9}")
+
+
 def test_letters_are_cut_to_their_ink(build):
     _, batches, embedder = build("model.fit_to_ink=32")
     assert embedder.preprocessor.image_size == 32

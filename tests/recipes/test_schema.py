@@ -100,6 +100,10 @@ def test_what_no_recipe_may_say(change, line, tiny_recipe):
         (["model.backbone.arguments.width=3"], "model.backbone.arguments.width"),
         (['model.backbone.architecture="DeiTBackbone"'], "model.backbone.scale"),
         (["model.backbone.scale=[1.0]"], "model.backbone.scale"),
+        (
+            ['model.backbone.architecture="efficientnet_lite"'],
+            "model.backbone.arguments.filters",
+        ),
         (["proxies.latent=8"], "proxies.latent"),
         (["proxies.centers_per_class=2"], "proxies.centers_per_class"),
         (["proxies.hierarchy.learned=true"], "proxies.hierarchy.warmup_epochs"),

@@ -175,7 +175,7 @@ def test_a_preset_as_it_is_needs_no_more(tiny_recipe):
         recipes.load(tiny_recipe, stated)
     lines = [line.split(": ", 1)[1] for line in str(error.value).splitlines()]
     assert lines == [f"{change[:-1]}: is missing." for change in stated]
-    with pytest.raises(ValueError, match="architecture: is missing: conv4, or a class"):
+    with pytest.raises(ValueError, match="architecture: is missing: conv4 or eff"):
         recipes.load(tiny_recipe, ["model.backbone.architecture="])
 
 
