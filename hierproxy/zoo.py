@@ -88,7 +88,12 @@ def zoo_train(
     """
     import_runs(backend)
     known = import_zoo().describe(name)
-    recipe = known["recipe"] if known["kind"] == "preset" else name
+    recipe = known.get("recipe") if known["kind"] == "preset" else name
+    if recipe is None:
+        raise ValueError(
+            f"{name} has no recipe: others trained it, as `hierproxy zoo show {name}` "
+            f"tells. To train it further: hierproxy train --preset {name}."
+        )
     arguments = ["--recipe", recipe, *context.args]
     code = (
         get_command(app)

@@ -42,11 +42,13 @@ def describe(name):
     Returns:
         dict with `name` and `kind`. A preset's (`kind` is `"preset"`) has
         `description`, `method`, `architecture`, `data`, `data_licence`, `licence`,
-        `limits`, `recipe`; `embedding_dim`, `geometry`, `image_shape`, `num_classes`,
-        `parameters` (all), `proxy_parameters` (of these the proxies', which embedding
-        does not need), `size` in bytes; `recall@1`, a list of dicts with `test_set`,
+        `limits`, `recipe` or, where others trained it, `source`; `embedding_dim`,
+        `geometry`, `image_shape`, `num_classes`, `parameters` (all),
+        `proxy_parameters` (of these the proxies', which embedding does not need),
+        `size` in bytes; `recall@1`, a list of dicts with `test_set`,
         the `arguments` of `hierproxy evaluate` that give it, `value` of the shipped
-        weights, and over the `seeds` of the same training `mean`, `least` and `most`;
+        weights, and over the `seeds` of the same training, where there is a recipe,
+        `mean`, `least` and `most`;
         `images_per_second`, a dict with `value` and `machine`; `checked`, how far
         embeddings differ on each backend; `keras_hierproxy`, the version that packed
         it; and `files`, the SHA-256 of each. A recipe's (`"recipe"`) has its settings.

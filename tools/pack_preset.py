@@ -11,14 +11,16 @@
     data = "glyphs"                     # the name of what it was trained on
     data_licence = "characters of the fonts of matplotlib; free to use"  # more of it
     licence = "Apache-2.0"              # of the weights
-    recipe = "hierproxy_cnn_glyphs"     # in zoo/recipes
+    recipe = "hierproxy_cnn_glyphs"     # in zoo/recipes; or, where others trained it:
+    source = "Converted from ..."       # Markdown, instead of a recipe
     limits = ["One letter an image, light on dark.", "..."]
+    notes = "..."                       # Markdown; may be left out
 
     [[recall]]                          # one or more
     test_set = "glyphs: 366 unseen characters"  # lists show what precedes the colon
     arguments = "--data glyphs"         # of `hierproxy evaluate NAME`
     value = 0.888                       # of these weights; left out, the run's own
-    seeds = { 0 = 0.888, 1 = 0.881, 2 = 0.884 }
+    seeds = { 0 = 0.888, 1 = 0.881, 2 = 0.884 }  # left out, where others trained it
 
     [images_per_second]                 # left out, measured here and now
     value = 1200
@@ -53,7 +55,7 @@ from keras_hierproxy.files import write
 
 BACKENDS = ("tensorflow", "jax", "torch")
 TEXTS = ("description", "method", "architecture", "data", "data_licence", "licence")
-TEXTS += ("recipe",)
+OPTIONAL = {"recipe", "source", "notes", "images_per_second"}
 TOLERANCE = 1e-4
 # Loads a preset in a process of its own and prints how far its embeddings are off.
 CHECK = """
@@ -73,16 +75,41 @@ def main(argv=None):
     parser.add_argument("facts", type=pathlib.Path, help="TOML, see this file's head")
     parser.add_argument("--zoo", type=pathlib.Path, default=shipped.folder())
     parser.add_argument("--replace", action="store_true", help="an older one")
+    parser.add_argument(
+        "--float16", action="store_true", help="store weights in half of the space"
+    )
     options = parser.parse_args(argv)
-    target = options.zoo / "presets" / options.name
-    if target.exists() and not options.replace:
-        sys.exit(f"{target} exists. Pass --replace to pack it anew.")
+    metrics = (options.run / "metrics.json").read_text(encoding="utf-8")
+    own = json.loads(metrics).get("test", {}).get("recall@1")
+    pack(
+        runs.load_embedder(options.run),
+        options.name,
+        read_facts(options.facts, own),
+        options.zoo,
+        options.replace,
+        "float16" if options.float16 else "float32",
+    )
 
-    facts = read_facts(options.facts, options.run)
-    embedder = runs.load_embedder(options.run)
+
+def pack(embedder, name, facts, zoo, replace, weights_dtype):
+    """Writes a preset, its card and its entry.
+
+    Args:
+        embedder: `ImageEmbedder`.
+        name: str, of the preset.
+        facts: dict, of `read_facts`.
+        zoo: path of the folder.
+        replace: bool, whether a preset of that name may be there.
+        weights_dtype: as of `ImageEmbedder.save_to_preset`.
+    """
+    target = zoo / "presets" / name
+    if target.exists() and not replace:
+        sys.exit(f"{target} exists. Pass --replace to pack it anew.")
     with tempfile.TemporaryDirectory() as folder:
-        packed = pathlib.Path(folder, options.name)
-        embedder.save_to_preset(packed)
+        packed = pathlib.Path(folder, name)
+        embedder.save_to_preset(packed, weights_dtype=weights_dtype)
+        # As stored, which may be rounded.
+        embedder = khp.models.ImageEmbedder.from_preset(packed)
         forget_the_date(packed / "metadata.json")
         images = reference_images(embedder)
         np.savez_compressed(
@@ -92,36 +119,39 @@ def main(argv=None):
         facts.setdefault("images_per_second", speed(embedder, images))
         facts |= facts_of(embedder)
         facts["size"] = sum(file.stat().st_size for file in packed.iterdir())
-        write(packed / "README.md", card(options.name, facts))
+        fine_tuning = how_to_fine_tune(name, embedder)
+        write(packed / "README.md", card(name, facts, fine_tuning))
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(packed, target)
-    write_registry(options.zoo, options.name, facts)
+    write_registry(zoo, name, facts)
     print(f"{target}: {facts['size'] / 1e6:.2f} MB")
 
 
-def read_facts(path, run):
-    """What the file says, with the means over seeds."""
+def read_facts(path, own=None):
+    """What the file says, with the means over seeds.
+
+    Args:
+        path: of the file.
+        own: float, Recall@1 of the run, where the file does not say it.
+    """
     facts = tomllib.loads(path.read_text(encoding="utf-8"))
     missing = [name for name in (*TEXTS, "limits", "recall") if not facts.get(name)]
-    unknown = set(facts) - {*TEXTS, "limits", "recall", "images_per_second"}
+    if ("recipe" in facts) == ("source" in facts):
+        missing.append("either recipe or source")
+    unknown = set(facts) - {*TEXTS, "limits", "recall"} - OPTIONAL
     if missing or unknown:
         sys.exit(f"{path}: missing {missing}, unknown {sorted(unknown)}")
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    own = metrics.get("test", {}).get("recall@1")
     recall = []
     for entry in facts.pop("recall"):
-        by_seed = list(entry["seeds"].values())
-        recall.append(
-            {
-                "test_set": entry["test_set"],
-                "arguments": entry["arguments"],
-                "value": round(entry.get("value", own), 4),
-                "mean": round(statistics.fmean(by_seed), 4),
-                "least": round(min(by_seed), 4),
-                "most": round(max(by_seed), 4),
-                "seeds": [int(seed) for seed in entry["seeds"]],
-            }
-        )
+        known = {name: entry[name] for name in ("test_set", "arguments")}
+        known["value"] = round(entry.get("value", own), 4)
+        if "recipe" in facts:
+            by_seed = list(entry["seeds"].values())
+            known["mean"] = round(statistics.fmean(by_seed), 4)
+            known["least"] = round(min(by_seed), 4)
+            known["most"] = round(max(by_seed), 4)
+            known["seeds"] = [int(seed) for seed in entry["seeds"]]
+        recall.append(known)
     return {**facts, "recall@1": recall}
 
 
@@ -197,19 +227,15 @@ def speed(embedder, images):
     return {"value": round(len(many) / min(seconds)), "machine": machine}
 
 
-def card(name, facts):
+def card(name, facts, fine_tuning):
     """The model card, as Hugging Face and `hierproxy zoo show` display it."""
-    rows = [
-        f"| {entry['test_set']} | {entry['value']:.3f} | {entry['mean']:.3f} "
-        f"({entry['least']:.3f} to {entry['most']:.3f}) | "
-        f"{', '.join(map(str, entry['seeds']))} |"
-        for entry in facts["recall@1"]
-    ]
     evaluations = [
         f"hierproxy evaluate {name} {entry['arguments']}" for entry in facts["recall@1"]
     ]
     limits = [f"- {limit}" for limit in facts["limits"]]
-    of_proxies = f"of these {facts['proxy_parameters']:,} of proxies"
+    parameters = f"{facts['parameters']:,}"
+    if facts["num_classes"] is not None:
+        parameters += f", of these {facts['proxy_parameters']:,} of proxies"
     checks = ", ".join(
         f"{backend} {found['version']} ({found['largest_difference']})"
         for backend, found in facts["checked"].items()
@@ -236,7 +262,7 @@ tags:
 | architecture | {facts["architecture"]} |
 | images | {height} x {width} x {channels}, values from 0 to 255 |
 | embeddings | {facts["embedding_dim"]} dimensions, `{facts["geometry"]}` |
-| parameters | {facts["parameters"]:,}, {of_proxies} |
+| parameters | {parameters} |
 | size | {facts["size"] / 1e6:.2f} MB |
 | speed | {rate["value"]:,} images a second ({rate["machine"]}) |
 | licence | {facts["licence"]} |
@@ -251,30 +277,20 @@ points = embedder.embed(images)  # (n, {facts["embedding_dim"]})
 neighbors, similarities = khp.retrieval.knn(points, k=5, geometry=embedder.geometry)
 ```
 
-Fine-tuned on classes of your own it keeps backbone and head, and gets new proxies:
-`from_preset("{name}", num_classes=100)`. The proxies of the training classes are in
-it, too; `from_preset("{name}", num_classes=None)` leaves them out.
+{fine_tuning}
 
 ## Training
 
-Trained on {facts["data"]} ({facts["data_licence"]}) by the recipe `{facts["recipe"]}`:
-
-```bash
-hierproxy train --recipe {facts["recipe"]}{_root(facts["recipe"])}
-```
+{_training(facts)}
 
 ## Recall@1
 
-Of these weights, and over all seeds of the same training: mean, least and most.
-
-| test set | these weights | all seeds | seeds |
-|---|---|---|---|
-{chr(10).join(rows)}
+{_recall(facts)}
 
 ```bash
 {chr(10).join(evaluations)}
 ```
-
+{_notes(facts)}
 ## Limits
 
 {chr(10).join(limits)}
@@ -285,6 +301,61 @@ Of these weights, and over all seeds of the same training: mean, least and most.
 largest difference was: {checks}.
 Packed with keras_hierproxy {facts["keras_hierproxy"]}.
 """
+
+
+def how_to_fine_tune(name, embedder):
+    if embedder.head is None:
+        return (
+            "Fine-tuned on classes of your own it keeps the backbone, and gets a new "
+            "head and\n"
+            f'new proxies: `from_preset("{name}", num_classes=100, embedding_dim=128)`.'
+        )
+    text = (
+        "Fine-tuned on classes of your own it keeps backbone and head, and gets new "
+        f'proxies:\n`from_preset("{name}", num_classes=100)`.'
+    )
+    if embedder.proxies is None:
+        return text
+    return (
+        f"{text} The proxies of the training classes are in\nit, too; "
+        f'`from_preset("{name}", num_classes=None)` leaves them out.'
+    )
+
+
+def _training(facts):
+    trained = f"Trained on {facts['data']} ({facts['data_licence']})"
+    if "source" in facts:
+        return f"{trained} by others.\n{facts['source'].strip()}"
+    recipe = facts["recipe"]
+    command = f"hierproxy train --recipe {recipe}{_root(recipe)}"
+    return f"{trained} by the recipe `{recipe}`:\n\n```bash\n{command}\n```"
+
+
+def _recall(facts):
+    """A table with a row for each test set."""
+    if "source" in facts:
+        lines = ["Of these weights.", "", "| test set | Recall@1 |", "|---|---|"]
+    else:
+        lines = [
+            "Of these weights, and over all seeds of the same training: mean, least "
+            "and most.",
+            "",
+            "| test set | these weights | all seeds | seeds |",
+            "|---|---|---|---|",
+        ]
+    for entry in facts["recall@1"]:
+        row = f"| {entry['test_set']} | {entry['value']:.3f} |"
+        if "seeds" in entry:
+            row += (
+                f" {entry['mean']:.3f} ({entry['least']:.3f} to {entry['most']:.3f}) |"
+                f" {', '.join(map(str, entry['seeds']))} |"
+            )
+        lines.append(row)
+    return "\n".join(lines)
+
+
+def _notes(facts):
+    return f"\n{facts['notes'].strip()}\n" if "notes" in facts else ""
 
 
 def _root(recipe):

@@ -29,8 +29,7 @@ def with_table(readme):
 
 def _row(name, known):
     recall = "; ".join(
-        f"{entry['value']:.3f} ({entry['mean']:.3f}, {entry['least']:.3f} to "
-        f"{entry['most']:.3f}) {entry['test_set']}"
+        f"{entry['value']:.3f}{_seeds(entry)} {entry['test_set']}"
         for entry in known["recall@1"]
     )
     rate = known["images_per_second"]
@@ -44,6 +43,13 @@ def _row(name, known):
         f"{rate['value']:,} images/s ({rate['machine']})",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _seeds(entry):
+    """What other seeds gave; what others trained has none."""
+    if "seeds" not in entry:
+        return ""
+    return f" ({entry['mean']:.3f}, {entry['least']:.3f} to {entry['most']:.3f})"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,18 @@
-"""EfficientNet-Lite: shapes, sizes, scaling, bad arguments."""
+"""EfficientNet-Lite: shapes, sizes, scaling, bad arguments; ImageNet's weights."""
+
+import pathlib
 
 import keras
 import numpy as np
 import pytest
 
+import keras_hierproxy as khp
+from keras_hierproxy import shipped
 from keras_hierproxy.models import ImageEmbedder, efficientnet_lite
+from tests import tiny
+from tests.models.test_export import SUPPORTED, assert_served
+
+PRESET = "efficientnet_lite0_imagenet"
 
 # As published, without the classifier.
 WEIGHTS = (3_413_024, 4_189_344, 4_869_168, 6_992_768, 11_837_936)
@@ -58,3 +66,42 @@ def test_trains_in_an_embedder():
 def test_bad_arguments(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         efficientnet_lite(**arguments)
+
+
+# The weights of ImageNet
+
+
+def test_features_are_those_of_the_network_that_they_were_published_for():
+    # By `python -m tools.efficientnet_lite_weights`, in PyTorch.
+    path = pathlib.Path(__file__).with_name("efficientnet_lite0_features.npz")
+    reference = np.load(path)
+    backbone = ImageEmbedder.from_preset(PRESET, image_shape=(None, None, 3)).backbone
+    for size in ("64x64", "32x96"):
+        images = reference[f"images_{size}"].astype("float32")
+        features = keras.ops.convert_to_numpy(backbone(images, training=False))
+        expected = reference[f"features_{size}"]
+        assert expected.max() > 1
+        np.testing.assert_allclose(features, expected, atol=2e-5)
+
+
+def test_a_new_head_is_trained_from_them():
+    embedder = ImageEmbedder.from_preset(
+        PRESET, num_classes=2, embedding_dim=16, image_shape=(32, 32, 3)
+    )
+    assert embedder.pretrained and embedder.output_shape == (None, 16)
+    embedder.compile(loss=khp.losses.ProxyAnchorLoss(), run_eagerly=tiny.EAGERLY)
+    before = embedder.backbone.get_layer("top").get_weights()[0]
+    images = np.resize(tiny.IMAGES, (4, 32, 32, 3))
+    history = tiny.fit(embedder, images, np.array([0, 0, 1, 1]), batch_size=4)
+    assert np.isfinite(history["loss"]).all()
+    assert (embedder.backbone.get_layer("top").get_weights()[0] != before).any()
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_they_are_exported(format, tmp_path):
+    if format not in SUPPORTED:
+        pytest.skip("not from this backend")
+    embedder = ImageEmbedder.from_preset(PRESET, image_shape=(64, 64, 3))
+    reference = np.load(shipped.preset_folder(PRESET) / "reference.npz")
+    images = reference["images"][:5, :64, :64].astype("float32")
+    assert_served(embedder, format, tmp_path, images)

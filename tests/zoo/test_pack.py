@@ -120,6 +120,8 @@ def test_the_same_run_packs_to_the_same_bytes(packing):
         ('method = "HPL"', "", r"missing \['method'\]"),
         ('method = "HPL"', 'methd = "HPL"', r"unknown \['methd'\]"),
         ('limits = ["Noise alone."]', "limits = []", r"missing \['limits'\]"),
+        ('recipe = "hierproxy_cnn_glyphs"', "", "missing .*either recipe or source"),
+        ('method = "HPL"', 'method = "HPL"\nsource = "a"', "either recipe or source"),
     ],
 )
 def test_facts_that_are_missing(packing, tmp_path, old, new, message):
@@ -152,3 +154,29 @@ def test_glyphs_where_they_fit():
     glyphs = khp.datasets.load("glyphs").test.images
     assert images.shape == (8, 32, 32, 1)
     assert all((glyphs == image).all((1, 2, 3)).any() for image in images)
+
+
+def test_what_others_trained(packing, monkeypatch):
+    facts = re.sub("seeds = .*", "value = 0.25", FACTS.replace("value = 0.875\n", ""))
+    source = 'source = "Converted from theirs."\nnotes = "## Notes\\n\\nSome."'
+    facts = facts.replace('recipe = "hierproxy_cnn_glyphs"', source)
+    zoo = packing("--float16", facts=facts)
+    registry = json.loads((zoo / "registry.json").read_text())["presets"]
+    known = registry["hierproxy_noise"]
+    assert known["source"] == "Converted from theirs." and "recipe" not in known
+    expected = {"test_set": "other noise", "arguments": "--data noise", "value": 0.25}
+    assert known["recall@1"][0] == expected
+    folder = zoo / "presets" / "hierproxy_noise"
+    with h5py.File(folder / "task.weights.h5") as file:
+        dtypes = set()
+        file.visititems(lambda _, each: dtypes.add(getattr(each, "dtype", None)))
+    assert np.dtype("float16") in dtypes and np.dtype("float32") not in dtypes
+    # Of the weights as they are stored.
+    reference = np.load(folder / "reference.npz")
+    points = khp.models.ImageEmbedder.from_preset(folder).embed(reference["images"])
+    np.testing.assert_allclose(points, reference["embeddings"], atol=1e-6)
+    card = (folder / "README.md").read_text()
+    for part in ("by others.\nConverted from theirs.", "| other noise | 0.250 |\n"):
+        assert part in card
+    assert "\n## Notes\n\nSome.\n\n## Limits\n" in card
+    assert "hierproxy train" not in card

@@ -15,7 +15,7 @@ from tools import readme_zoo
 PRESETS = khp.zoo.list_presets()
 once = pytest.mark.host
 each = pytest.mark.parametrize("name", PRESETS)
-TOGETHER = 30e6  # bytes
+TOGETHER = 60e6  # bytes
 
 
 @once
@@ -83,10 +83,13 @@ def test_what_the_registry_says_of_the_model(name):
     assert known["geometry"] == str(embedder.geometry)
     assert known["num_classes"] == embedder.num_classes
     assert known["parameters"] == embedder.count_params()
-    assert known["recipe"] in khp.zoo.list_recipes()
-    for entry in known["recall@1"]:
-        assert entry["least"] <= entry["mean"] <= entry["most"]
-        assert len(entry["seeds"]) >= 3
+    if "source" in known:
+        assert "PyPI" in known["source"] and "recipe" not in known
+    else:
+        assert known["recipe"] in khp.zoo.list_recipes()
+        for entry in known["recall@1"]:
+            assert entry["least"] <= entry["mean"] <= entry["most"]
+            assert len(entry["seeds"]) >= 3
     assert known["licence"] and known["data_licence"] and known["limits"]
     assert name in khp.zoo.card(name)
 

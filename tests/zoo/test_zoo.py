@@ -132,6 +132,13 @@ def test_train_is_that_of_the_presets_recipe(call, little_zoo, monkeypatch):
     assert seen == [seen[0]] * 3
 
 
+def test_train_what_others_trained(call):
+    name = "efficientnet_lite0_imagenet"
+    code, _, stderr = call("zoo", "train", name)
+    assert code == 2
+    assert f"{name} has no recipe" in stderr and f"train --preset {name}" in stderr
+
+
 def test_evaluate_and_embed_by_name(call, little_zoo, tmp_path):
     write_photos(tmp_path / "photos", "abcdef", side=16)
     code, stdout, _ = call("evaluate", NAME, "--data", "photos")
