@@ -32,6 +32,11 @@ def _about():
     """
 
 
+def say(text):
+    """Prints in one line what may hold brackets, as paths do."""
+    console.print(str(text), markup=False, soft_wrap=True)
+
+
 class Failed(Exception):
     """What ends a command in a message, not in a traceback."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hierproxy.application import Command, app, console
+from hierproxy.application import Command, app, console, say
 from hierproxy.options import (
     BackendOption,
     Root,
@@ -112,7 +112,7 @@ def embed(
         f"{job.writer.num_rows:,} embeddings in {seconds:,.0f} s, {rate:,.0f} images a "
         "second. They are in"
     )
-    console.print(str(output), markup=False, soft_wrap=True)
+    say(output)
     if job.writer.skipped:
         console.print(
             f"Images left out, named in embeddings.json: {len(job.writer.skipped):,}"

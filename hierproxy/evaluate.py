@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hierproxy.application import Command, app, console
+from hierproxy.application import Command, app, console, say
 from hierproxy.options import (
     BackendOption,
     Root,
@@ -141,4 +141,4 @@ def evaluate(
                 "say in which folder they are: name it with --root."
             )
         console.print("Metrics, scores of every query and what there is to look at:")
-        console.print(str(output), markup=False, soft_wrap=True)
+        say(output)

@@ -17,7 +17,7 @@ _ARGUMENTS = frozenset(
     "images_per_class k latent level level_sizes level_weights loss memory_limit "
     "metrics min_images mode num_classes num_leaves pooling preprocessor proxies "
     "root sampler shuffle skip_bad split super_classes test test_split "
-    "validation".split()
+    "validation weights_dtype".split()
 )
 # Options that go beside a recipe.
 _BESIDE_RECIPE = ("root", "skip_bad", "seed", "epochs", "output", "backend")

@@ -6,7 +6,7 @@ import shlex
 import typer
 
 from hierproxy import train_options as options
-from hierproxy.application import Command, app, console
+from hierproxy.application import Command, app, console, say
 from hierproxy.options import (
     BackendOption,
     Root,
@@ -99,17 +99,15 @@ def train(
         with console.status(f"Reading {run.recipe.data.name} ..."):
             splits = runs.load_data(run.recipe.data, run.place, run.recipe.image_shape)
         print_splits(splits)
-        console.print(f"Training on {runs.backend()}.", markup=False)
+        say(f"Training on {runs.backend()}.")
         with console.status("Building the model, evaluating it untrained ..."):
             run.begin(splits)
         with runs.EpochLines(console, run.recipe.training.epochs) as lines:
             run.fit(callbacks=[lines])
         if not run.history:
-            console.print(
+            say(
                 "Stopped before the end of the first epoch: nothing to keep yet. "
-                f"To begin it again: {go_on}",
-                markup=False,
-                soft_wrap=True,
+                f"To begin it again: {go_on}"
             )
             raise typer.Exit(130)
         with console.status("Evaluating on the test classes ..."):
@@ -123,11 +121,7 @@ def train(
         },
     )
     if metrics["interrupted"]:
-        console.print(
-            f"Stopped early. To go on after the last whole epoch: {go_on}",
-            markup=False,
-            soft_wrap=True,
-        )
+        say(f"Stopped early. To go on after the last whole epoch: {go_on}")
     if "reported" in metrics:
         print_reported(metrics["reported"])
     selected = f"Epoch {metrics['selected_epoch']} of {metrics['epochs']}"
@@ -136,4 +130,4 @@ def train(
     else:
         chosen = f"{selected} was best on the validation classes."
     console.print(f"{chosen} Model, pictures and report.html:")
-    console.print(str(output), markup=False, soft_wrap=True)
+    say(output)

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hierproxy.application import Command, app, console
+from hierproxy.application import Command, app, console, say
 from hierproxy.options import BackendOption, option, splits
 from hierproxy.start import import_runs
 
@@ -57,7 +57,7 @@ def tree(
     with console.status("Drawing ..."):
         paths = runs.write_trees(trees, output or run)
     for path in paths:
-        console.print(str(path), markup=False, soft_wrap=True)
+        say(path)
 
 
 def _print_tree(learned):

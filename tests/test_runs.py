@@ -20,7 +20,7 @@ from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.pictures import plot_neighbors
 from keras_hierproxy.recipes import build
-from keras_hierproxy.runs.data import check_images
+from keras_hierproxy.runs.trained import check_images
 from tests.small_run import EPOCHS, SMALL, begin, make_data, new_run
 
 # What no backend has a reason to treat in its own way.

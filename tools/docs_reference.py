@@ -15,7 +15,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_hierproxy as khp  # noqa: E402
+from keras_hierproxy.losses import registry  # noqa: E402
 from tools import public_names  # noqa: E402
+
+_MARK = "a table of the losses, from the registry: tools/docs_reference.py"
 
 
 def on_config(config):
@@ -32,6 +35,24 @@ def on_files(files, config):
     for name, text in {**pages, "index": _overview()}.items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
+
+
+def on_page_markdown(markdown, page, **_):
+    """A page's table of the losses, where it has a mark for it."""
+    return markdown.replace(f"<!-- {_MARK} -->", _losses())
+
+
+def _losses():
+    """A row for each: its name, its proxies, and what its docstring begins with."""
+    rows = ["| loss | a class's proxies | in short |", "|---|---|---|"]
+    for each in registry.losses().values():
+        centers = getattr(each, "centers_per_class", 0)
+        proxies = "none: over pairs" if each.over_pairs else str(centers or "none")
+        if centers > 1:
+            proxies = f"several; {centers}"
+        short = inspect.getdoc(each).split("\n\n")[0]
+        rows.append(f"| `{each.__name__}` | {proxies} | {' '.join(short.split())} |")
+    return "\n".join(rows)
 
 
 def _overview():

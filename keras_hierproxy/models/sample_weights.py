@@ -45,11 +45,6 @@ def check_class_weight(class_weight, num_classes):
             f"{{0: 1.0, 1: 2.0}}. Received: {class_weight!r}."
         )
     for label, weight in class_weight.items():
-        known = isinstance(label, int | np.integer) and not isinstance(label, bool)
-        if not known or label < 0 or (num_classes is not None and label >= num_classes):
-            raise ValueError(
-                "`class_weight` must have class ids as its keys, integers from 0"
-                + ("" if num_classes is None else f" to {num_classes - 1}")
-                + f". Received the key {label!r}."
-            )
+        most = None if num_classes is None else num_classes - 1
+        checks.integer("a key of class_weight", label, least=0, most=most)
         checks.real(f"class_weight[{label}]", weight, least=0)

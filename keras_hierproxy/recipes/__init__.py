@@ -5,7 +5,6 @@ from keras_hierproxy.recipes.build import build_embedder as build_embedder
 from keras_hierproxy.recipes.build import callbacks as callbacks
 from keras_hierproxy.recipes.build import compile_embedder as compile_embedder
 from keras_hierproxy.recipes.checking import absolute as absolute
-from keras_hierproxy.recipes.checking import anywhere as anywhere
 from keras_hierproxy.recipes.checking import as_dict as as_dict
 from keras_hierproxy.recipes.checking import change as change
 from keras_hierproxy.recipes.checking import from_dict as from_dict

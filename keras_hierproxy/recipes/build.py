@@ -34,13 +34,12 @@ def batches(recipe, train, seed):
     >>> recipe = khp.recipes.load("hierproxy_cnn_glyphs")
     >>> batches = khp.recipes.batches(recipe, khp.datasets.load("glyphs").train, seed=0)
     """
-    names = {"images_per_class": "images_per_class", "super_classes": "super_classes"}
-    names["super_level"] = "level"
     options = {
-        argument: value
-        for name, argument in names.items()
-        if (value := getattr(recipe.data, name)) is not None
+        "images_per_class": recipe.data.images_per_class,
+        "super_classes": recipe.data.super_classes,
+        "level": recipe.data.super_level,
     }
+    options = {name: value for name, value in options.items() if value is not None}
     if isinstance(train.images, datasets.ImageFiles):
         options["workers"] = os.cpu_count()
     return train.batches(

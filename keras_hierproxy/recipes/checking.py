@@ -86,14 +86,3 @@ def absolute(name):
     """A path that exists, as it is called in any folder; any other name as it is."""
     is_path = name not in datasets.NAMES and os.path.exists(name)
     return os.path.abspath(name) if is_path else name
-
-
-def anywhere(recipe):
-    """A recipe whose paths are understood in another working folder, too."""
-    data, model = recipe.data, recipe.model
-    data = data.model_copy(update={"name": absolute(data.name)})
-    if model.backbone.preset is not None:
-        preset = {"preset": absolute(model.backbone.preset)}
-        backbone = model.backbone.model_copy(update=preset)
-        model = model.model_copy(update={"backbone": backbone})
-    return recipe.model_copy(update={"data": data, "model": model})

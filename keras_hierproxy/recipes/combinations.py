@@ -34,11 +34,8 @@ def conflicts(recipe):
 
 def _data(data):
     if data.name not in datasets.NAMES and not is_path(data.name):
-        yield (
-            "data.name",
-            f"{data.name} {unknown(data.name, datasets.NAMES)} A folder of images is "
-            "told by a / in it, a CSV file by its .csv.",
-        )
+        told = "A folder that is not here is told by a / in its name."
+        yield "data.name", f"{no_such_data(data.name)} {told}"
         return
     for name in misplaced(data):
         yield f"data.{name}", f"does not go with {data.name}. Leave it out."
@@ -50,8 +47,8 @@ def is_path(name):
 
 
 def no_such_data(name):
-    """The error of data that is no data set, no folder and no CSV file."""
-    return ValueError(
+    """What to say of data that is no data set, no folder and no CSV file."""
+    return (
         f"{name!r} is neither a data set ({', '.join(datasets.NAMES)}) nor a folder of "
         f"images nor a .csv file.{did_you_mean(name, datasets.NAMES)}"
     )

@@ -3,13 +3,12 @@
 import inspect
 import os
 
-from keras_hierproxy import datasets, optimizers
+from keras_hierproxy import optimizers
 from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.losses import registry
 from keras_hierproxy.models import ImageEmbedder
 from keras_hierproxy.recipes.checking import absolute, checked
-from keras_hierproxy.recipes.combinations import is_path, no_such_data
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
 from keras_hierproxy.recipes.paths import changed
 from keras_hierproxy.recipes.places import refuse_beside_loss, said_of_option
@@ -78,11 +77,9 @@ def _tree(
 ):
     """A recipe as nested dicts and lists."""
     refuse_beside_loss(loss, locals())
-    if data not in datasets.NAMES and not is_path(data) and not os.path.exists(data):
-        raise no_such_data(data)
-    main = METHODS.get(loss, loss.replace("-", "_"))
-    if main not in CLASSES or loss not in LOSSES:
+    if loss not in LOSSES:
         raise ValueError(f"--loss takes any of {', '.join(LOSSES)}. Received: {loss}.")
+    main = METHODS.get(loss, loss.replace("-", "_"))
     terms = [_term(main, temperature=0.2) if loss == "hyp" else _term(main)]
     if loss in _WITH_HIER:
         terms.append(_term("hier", weight=0.5, max_triplets=max_triplets))
@@ -150,8 +147,7 @@ def _tree(
 
 def _term(name, **changes):
     """A loss with the arguments of its class."""
-    known = registry.arguments(CLASSES[name]).items()
-    known = {argument: default for argument, (_, default) in known}
+    known = _defaults(CLASSES[name], *registry.arguments(CLASSES[name]))
     return {"name": name, "weight": 1.0, **known, **changes}
 
 
@@ -161,14 +157,12 @@ def _model(preset, embedding_dim):
             "embedding_dim": embedding_dim,
             "backbone": {"preset": absolute(preset)},
         }
-    known = _defaults(ImageEmbedder)
-    return {
-        "embedding_dim": embedding_dim or known["embedding_dim"],
-        "pooling": known["pooling"],
-        "last_norm": known["last_norm"],
-        "head_initializer": known["head_initializer"],
-        "backbone": {"architecture": "conv4"},
-    }
+    head = _defaults(
+        ImageEmbedder, "embedding_dim", "pooling", "last_norm", "head_initializer"
+    )
+    if embedding_dim is not None:
+        head["embedding_dim"] = embedding_dim
+    return {**head, "backbone": {"architecture": "conv4"}}
 
 
 def _without_none(tree):
@@ -183,24 +177,19 @@ def _hierarchy(loss, level_sizes):
         return None
     if loss == "hpl-taxonomy":
         return {"learned": False}
-    update = _defaults(HierarchyUpdate)
-    return {
-        "learned": True,
-        "level_sizes": level_sizes,
-        "warmup_epochs": update["warmup_epochs"],
-        "every": update["every"],
-    }
+    update = _defaults(HierarchyUpdate, "warmup_epochs", "every")
+    return {"learned": True, "level_sizes": level_sizes, **update}
 
 
-def _defaults(function):
-    parameters = inspect.signature(function).parameters.items()
-    return {name: parameter.default for name, parameter in parameters}
+def _defaults(function, *names):
+    """Those of a function's arguments; by default of all."""
+    parameters = inspect.signature(function).parameters
+    return {name: parameters[name].default for name in names or parameters}
 
 
 # Of the options.
 DEFAULTS = _defaults(_tree)
 _BALL = {
     "name": "poincare_ball",
-    "curvature": _defaults(PoincareBall)["curvature"],
-    "clip_radius": _defaults(PoincareBall)["clip_radius"],
+    **_defaults(PoincareBall, "curvature", "clip_radius"),
 }

@@ -31,7 +31,7 @@ class Number:
 
 
 @dataclasses.dataclass(frozen=True)
-class Metric:
+class MetricNumbers:
     """A metric: its name, what it means, and its number at each level that has one.
 
     One that is `graded` looks at all levels at once, and stands under level 0. `k` is
@@ -56,7 +56,7 @@ def read_metrics(scores):
         base, kind = str(result.at(0)), result.metric
         metric = metrics.setdefault(
             base,
-            Metric(
+            MetricNumbers(
                 title_of(base),
                 scores.conventions.get(base) or scores.conventions.get(kind, ""),
                 kind in METRICS and METRICS[kind].graded,

@@ -50,19 +50,3 @@ def _load_known(source, place, image_shape, taken, reading):
     if "memory_limit" in taken:
         options |= reading
     return datasets.load(source.name, root=place.root, **options)
-
-
-def check_images(data, embedder):
-    """Raises where images do not fit; sizes only where nothing resizes them."""
-    expected, received = embedder.input_shape[1:], data.images.shape[1:]
-    if getattr(embedder, "preprocessor", None) is not None:
-        expected = (None, None, expected[-1])
-    if len(expected) != 3 or any(
-        e not in (None, r) for e, r in zip(expected, received, strict=True)
-    ):
-        square = len(expected) == 3 and expected == (*expected[:1] * 2, received[-1])
-        raise ValueError(
-            f"The model takes images of shape {embedder.input_shape[1:]}; those of "
-            f"{data.name!r} have shape {received}."
-            + (f" Pass image_size={expected[0]}." if square else "")
-        )

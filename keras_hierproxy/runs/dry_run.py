@@ -24,7 +24,8 @@ from keras_hierproxy.datasets.official.inaturalist import COUNTS as INATURALIST
 from keras_hierproxy.datasets.official.sop import COUNTS as SOP
 from keras_hierproxy.recipes.short_forms import DRAWN
 from keras_hierproxy.runs import sample_layouts
-from keras_hierproxy.runs.data import check_images, load_data
+from keras_hierproxy.runs.data import load_data
+from keras_hierproxy.runs.trained import check_images
 
 # Without an accelerator a full batch of photos takes minutes: steps have about as many
 # numbers as 8 photos, and half precision, which processors only imitate, is left out.

@@ -13,13 +13,14 @@ from keras_hierproxy import datasets
 from keras_hierproxy.datasets.images import SkippedImages
 from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
-from keras_hierproxy.runs.data import check_images, load_data
+from keras_hierproxy.runs.data import load_data
 from keras_hierproxy.runs.evaluation import evaluation_source, usual_split
 from keras_hierproxy.runs.interrupt import StopOnInterrupt
 from keras_hierproxy.runs.photos import read_all, read_unlabelled
 from keras_hierproxy.runs.place import data_root
 from keras_hierproxy.runs.read_ahead import read_ahead
 from keras_hierproxy.runs.trained import (
+    check_images,
     image_shape_of,
     load_embedder,
     model_sha256,

@@ -10,12 +10,12 @@ from keras_hierproxy.datasets import ImageFiles, RetrievalDataset
 from keras_hierproxy.datasets.sources.csv_file import column_names
 from keras_hierproxy.embeddings.on_disk import DESCRIPTION, PROGRESS
 from keras_hierproxy.retrieval.catalog import METRICS
-from keras_hierproxy.runs.data import check_images, load_data
+from keras_hierproxy.runs.data import load_data
 from keras_hierproxy.runs.photos import read_all
 from keras_hierproxy.runs.place import Place, is_csv
 from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.scoring import check_answerable, score
-from keras_hierproxy.runs.trained import check_there, image_shape_of
+from keras_hierproxy.runs.trained import check_images, check_there, image_shape_of
 
 # Of the images in a report.
 THUMBNAIL = (112, 112)

@@ -114,7 +114,7 @@ def _size_and_color(source, image_shape):
 
 def _check_folder(source, place):
     if not os.path.isdir(source.name):
-        raise no_such_data(source.name)
+        raise ValueError(no_such_data(source.name))
     if place.root is not None:
         raise ValueError(
             f"--root does not go with --data {source.name}. Received: {place.root!r}."

@@ -50,3 +50,14 @@ def name_of(value):
     """A data set, preset or run as others know it: of a path its last part."""
     is_path = os.path.isabs(value) or os.path.exists(value)
     return os.path.basename(os.path.abspath(value)) if is_path else str(value)
+
+
+def anywhere(recipe):
+    """A recipe whose paths are understood in another working folder, too."""
+    data, model = recipe.data, recipe.model
+    data = data.model_copy(update={"name": recipes.absolute(data.name)})
+    if model.backbone.preset is not None:
+        preset = {"preset": recipes.absolute(model.backbone.preset)}
+        backbone = model.backbone.model_copy(update=preset)
+        model = model.model_copy(update={"backbone": backbone})
+    return recipe.model_copy(update={"data": data, "model": model})

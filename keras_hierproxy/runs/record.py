@@ -11,9 +11,7 @@ from keras_hierproxy.runs.place import Place
 from keras_hierproxy.runs.scoring import write_record
 
 VERSION = 2
-_ADVICE = (
-    "Copy it back from where you have it, or train into another folder (--output)."
-)
+ADVICE = "Copy it back from where you have it, or train into another folder (--output)."
 
 
 @dataclasses.dataclass
@@ -88,15 +86,15 @@ def read_record(folder, to_resume=False):
     path = pathlib.Path(folder) / "run.json"
     if not path.exists():
         return None
-    content = json_files.read(path, dict, _ADVICE)
+    content = json_files.read(path, dict, ADVICE)
     is_older = recipes.is_older(content)
     needed = [_Run] * (not is_older) + [_Rest] * to_resume
     for schema in needed:
-        json_files.check(content, str(path), schema, _ADVICE)
+        json_files.check(content, str(path), schema, ADVICE)
     try:
         recipe = recipes.of_run(content, "recipe")
     except ValueError as error:
-        raise json_files.DamagedFile(path, str(error).rstrip("."), _ADVICE) from error
+        raise json_files.DamagedFile(path, str(error).rstrip("."), ADVICE) from error
     place = content["settings" if is_older else "place"]
     is_older = is_older and content["settings"].get("recipe") is None
     return Record(

@@ -7,6 +7,7 @@ import keras
 
 from keras_hierproxy import recipes
 from keras_hierproxy.recipes.paths import settings
+from keras_hierproxy.runs.place import anywhere
 from keras_hierproxy.runs.record import read_record
 from keras_hierproxy.runs.run import Run
 
@@ -35,7 +36,7 @@ def resume_run(folder, recipe=None, epochs=None, **place):
         )
     changed = _place_changes(record.place, dataclasses.replace(record.place, **place))
     if recipe is not None:
-        changed += _recipe_changes(record.recipe, recipes.anywhere(recipe))
+        changed += _recipe_changes(record.recipe, anywhere(recipe))
     if changed:
         raise ValueError(
             f"The run in {folder} was started with {', '.join(changed)}. Resume it "

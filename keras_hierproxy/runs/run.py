@@ -14,18 +14,13 @@ neighbors.png    queries of the test classes with their nearest neighbours
 """
 
 import contextlib
-import functools
 import pathlib
 
 import keras
 
 from keras_hierproxy import files, pictures, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
-from keras_hierproxy.json_files import DamagedFile
 from keras_hierproxy.models.backup import read_metadata
-from keras_hierproxy.models.saved_objects import check_finite
-from keras_hierproxy.models.weight_files import measure
-from keras_hierproxy.runs.data import check_images
 from keras_hierproxy.runs.facts import beside, facts
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.frozen import computed_once
@@ -37,9 +32,10 @@ from keras_hierproxy.runs.history import (
     write_rows,
 )
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
-from keras_hierproxy.runs.place import data_root
+from keras_hierproxy.runs.place import anywhere, data_root
 from keras_hierproxy.runs.record import Record
 from keras_hierproxy.runs.scoring import check_answerable, score, usual_ks
+from keras_hierproxy.runs.trained import check_images, load_weights
 
 MONITOR = "val_recall@1"
 _PARTS = ("train", "validation", "test")
@@ -70,7 +66,7 @@ class Run:
         self.folder = pathlib.Path(folder)
         if record is None:
             _check_new(self.folder)
-        self.recipe = recipes.anywhere(recipe)
+        self.recipe = anywhere(recipe)
         self.place = place
         self.interrupted = False
         self._record = record
@@ -144,19 +140,11 @@ class Run:
         with self._alone(), StopOnInterrupt() as interrupt:
             # Before: nothing is lost by Ctrl-C up to here.
             embedder, batches = self._what_trains()
-            keepers = self._keepers()
+            ours = [*recipes.callbacks(self.recipe), *self._keepers()]
+            options = {"epochs": self.recipe.training.epochs, "verbose": 0}
             try:
-                embedder.fit(
-                    batches,
-                    epochs=self.recipe.training.epochs,
-                    verbose=0,
-                    callbacks=[
-                        *recipes.callbacks(self.recipe),
-                        *keepers,
-                        *callbacks,
-                        interrupt,
-                    ],
-                )
+                callbacks = [*ours, *callbacks, interrupt]
+                embedder.fit(batches, callbacks=callbacks, **options)
             except Interrupted:
                 self.interrupted = True
 
@@ -170,7 +158,7 @@ class Run:
             return self._finish()
 
     def _finish(self):
-        self._load_kept()
+        load_weights(self.embedder, self._weights)
         self.embedder.save(self.folder / "model.keras")
         evaluation = self._test()
         history = self.history
@@ -250,21 +238,6 @@ class Run:
 
     def _alone(self):
         return self if self._lock is None else contextlib.nullcontext()
-
-    def _load_kept(self):
-        advice = (
-            "Copy it back from where you have it, or train into another folder "
-            "(--output)."
-        )
-        damaged = functools.partial(DamagedFile, self._weights, advice=advice)
-        measure(self._weights, damaged)
-        try:
-            self.embedder.load_weights(self._weights)
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(
-                f"{self._weights} is damaged, or of another model ({error}). {advice}"
-            ) from error
-        check_finite(self.embedder, str(self._weights))
 
     def _test(self):
         test = self.data.test

@@ -1,14 +1,18 @@
 """Trained models in their files."""
 
+import functools
 import hashlib
 import pathlib
 
 from keras_hierproxy import shipped
 from keras_hierproxy.checks import did_you_mean
+from keras_hierproxy.json_files import DamagedFile
 from keras_hierproxy.models import ImageEmbedder, keras_files
 from keras_hierproxy.models.embedder import Embedder
+from keras_hierproxy.models.saved_objects import check_finite
+from keras_hierproxy.models.weight_files import measure
 from keras_hierproxy.recipes.schema import PRETRAINED
-from keras_hierproxy.runs.record import read_record
+from keras_hierproxy.runs.record import ADVICE, read_record
 
 
 def load_embedder(path):
@@ -46,6 +50,22 @@ def _load(path):
     if (path / "config.json").exists():
         return ImageEmbedder.from_preset(path, num_classes=None)
     raise _nothing_at(path)
+
+
+def load_weights(embedder, path):
+    """Loads the weights that a run has kept, a `pathlib.Path`, into its model.
+
+    Raises:
+        ValueError: they are damaged, not finite, or of another model.
+    """
+    measure(path, functools.partial(DamagedFile, path, advice=ADVICE))
+    try:
+        embedder.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged, or of another model ({error}). {ADVICE}"
+        ) from error
+    check_finite(embedder, str(path))
 
 
 def check_there(path):
@@ -95,6 +115,22 @@ def image_shape_of(embedder, path):
             size = (recipe.image_shape or (side, side))[:2]
             size = [each or PRETRAINED[0] for each in size]
     return (*size, channels)
+
+
+def check_images(data, embedder):
+    """Raises where images do not fit; sizes only where nothing resizes them."""
+    expected, received = embedder.input_shape[1:], data.images.shape[1:]
+    if getattr(embedder, "preprocessor", None) is not None:
+        expected = (None, None, expected[-1])
+    if len(expected) != 3 or any(
+        e not in (None, r) for e, r in zip(expected, received, strict=True)
+    ):
+        square = len(expected) == 3 and expected == (*expected[:1] * 2, received[-1])
+        raise ValueError(
+            f"The model takes images of shape {embedder.input_shape[1:]}; those of "
+            f"{data.name!r} have shape {received}."
+            + (f" Pass image_size={expected[0]}." if square else "")
+        )
 
 
 def model_sha256(path):

@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_hierproxy import files, pictures
 from keras_hierproxy.geometry import PoincareBall
+from keras_hierproxy.labels import usual_level_names
 from keras_hierproxy.layers import HierProxies
 from keras_hierproxy.runs.evaluation import load_split
 from keras_hierproxy.runs.record import read_record
@@ -180,7 +181,8 @@ def _over_classes(run, proxies, data):
     tree = proxies.tree()
     # Classes are all as deep; -1 is a root that is no proxy.
     levels = tree.heights().astype(int)
-    kinds = ["class" if level == 0 else f"level{level}" for level in levels]
+    names = usual_level_names(1 + levels.max())
+    kinds = [names[level] for level in levels]
     if tree.ids[tree.root] == -1:
         kinds[tree.root] = "root"
     return LearnedTree(

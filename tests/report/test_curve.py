@@ -3,7 +3,7 @@ import math
 import pytest
 
 from keras_hierproxy.report.curve import draw_curve
-from keras_hierproxy.report.numbers import Metric, Number, read_metrics
+from keras_hierproxy.report.numbers import MetricNumbers, Number, read_metrics
 
 pytestmark = pytest.mark.host
 
@@ -14,7 +14,7 @@ def recalls(*levels):
     for level, points in enumerate(levels):
         for k, (low, value, high) in points.items():
             metric = metrics.setdefault(
-                f"recall@{k}", Metric(f"Recall@{k}", "", False, {}, k)
+                f"recall@{k}", MetricNumbers(f"Recall@{k}", "", False, {}, k)
             )
             metric.numbers[level] = Number(value, (low, high))
     return metrics
