@@ -4,19 +4,20 @@
                                [--trials 20] [--seeds 10] [--summary]
 
 FOLDER holds `fashion_products.zip` and `grocery_store.zip`; `glyphs` needs nothing.
-A head is one linear layer to 128 dimensions and its proxies, trained for 100 steps of 64
-classes (or all, if there are fewer), 2 photos of each. Features are computed once, and
-kept in `runs/heads/`.
+A head is one linear layer to 128 dimensions and its proxies, trained for 100 steps of
+64 classes (or all, if there are fewer), 2 photos of each. Features are computed once,
+and kept in `runs/heads/`.
 
 Each method is tuned on the validation classes, by MAP@R, with the library's defaults
 and the same number of random trials, in which settings that methods share are the same;
 then trained with the best of them from 10 seeds and evaluated once on the test classes.
-What is trained or tuned on has no test class, or the script refuses to go on. Then, with
-these settings, some methods are trained on a share of the photos, or of the classes.
+What is trained or tuned on has no test class, or the script refuses to go on. Then,
+with these settings, some methods are trained on a share of the photos, or of the
+classes.
 
 Every result is a line of `runs/heads/results.jsonl`. A killed script repeats the run
-that it was in, and no other. At the end, or at once with `--summary`, they are condensed
-to `benchmarks/heads.json`, from which `tools/docs_pictures.py` draws.
+that it was in, and no other. At the end, or at once with `--summary`, they are
+condensed to `benchmarks/heads.json`, from which `tools/docs_pictures.py` draws.
 """
 
 import argparse
@@ -42,6 +43,8 @@ DATA = ("fashion", "groceries", "glyphs")
 DIMENSION = 128
 EPOCHS, STEPS = 5, 20
 QUERIES = 2000
+SHOWN = ("recall@1", "map@r", "level1_recall@1", "level1_map@r", "level2_recall@1")
+SHOWN += ("level3_recall@1", "ndcg", "asi", "h_ap", "levels_shared")
 TUNED_BY = "map@r"
 
 
@@ -90,9 +93,7 @@ def _over(loss, base):
 
 METHODS = {
     **_over("proxy_anchor", "Proxy-Anchor"),
-    "HPL, learned + SO": Method(
-        "proxy_anchor", hierarchy="learned", orthogonal=True
-    ),
+    "HPL, learned + SO": Method("proxy_anchor", hierarchy="learned", orthogonal=True),
     "HIER": Method("proxy_anchor", hier=True),
     "HPL + HIER": Method("proxy_anchor", hierarchy="learned", hier=True),
     "Hyp": Method("sup_con"),
@@ -315,7 +316,6 @@ class Experiment:
     def train(self, method, settings, seed, part=WHOLE):
         data = self.train_part(*part)
         self.refuse_test_classes(data, "train")
-        keras.backend.clear_session()
         keras.utils.set_random_seed(seed)
         head = build(method, settings, data.images.shape[1], data)
         head.fit(Steps(data, seed), epochs=EPOCHS, verbose=0)
@@ -468,7 +468,9 @@ def load(name, root):
     """The features of a data set, in three parts of disjoint classes."""
     if name == "fashion":
         parts = ("train", "validation", "test")
-        return khp.datasets.Splits(**{part: features(name, part, root) for part in parts})
+        return khp.datasets.Splits(
+            **{part: features(name, part, root) for part in parts}
+        )
     if name == "groceries":
         # The official parts share classes. Here, those of the training photos are
         # divided, coarse class by coarse class.
@@ -538,8 +540,10 @@ def pooled(embedder, images):
     )
 
 
-def summarize(results):
+def summarize(results, seeds):
     """The results in brief: of each method its settings, means and differences.
+
+    Methods of which seeds are missing are left out.
 
     A difference is to the method that it is compared to, seed by seed: the mean, and
     half of its 95% interval by Student's t.
@@ -551,6 +555,8 @@ def summarize(results):
             runs[(*where, record["method"])][record["number"]] = record
     summary = []
     for (*where, name), by_seed in runs.items():
+        if name in METHODS and len(by_seed) < seeds:
+            continue
         entry = dict(zip(("data", "photos", "classes"), where, strict=True))
         entry |= {"method": name, "seeds": len(by_seed)}
         first = next(iter(by_seed.values()))
@@ -589,20 +595,26 @@ def _paired(gaps):
 
 
 def print_tables(summary):
-    for data in DATA:
-        whole = [each for each in summary if each["data"] == data]
-        if not whole:
-            continue
-        print(f"\n{data}\n\n| | Recall@1 | less its base's | MAP@R | less its base's |")
-        print("|---" * 5 + "|")
-        for each in whole:
-            if (each["photos"], each["classes"]) == WHOLE:
-                cells = []
-                for metric in ("recall@1", "map@r"):
-                    cells.append(f"{each['means'][metric]:.3f}")
-                    gap = each.get("differences", {}).get(metric)
-                    cells.append(f"{gap[0]:+.3f} ± {gap[1]:.3f}" if gap else "")
-                print(f"| {each['method']} |", " | ".join(cells), "|")
+    """Of each data set, and of each part of it, the means, then the differences."""
+    tables = collections.defaultdict(list)
+    for each in summary:
+        tables[each["data"], each["photos"], each["classes"]].append(each)
+    for (data, photos, classes), entries in sorted(tables.items()):
+        shown = [name for name in SHOWN if name in entries[0]["means"]]
+        print(f"\n{data}, {photos:.0%} of the photos, {classes:.0%} of the classes")
+        print("\n| |", " | ".join(shown), "|")
+        print("|---" * (len(shown) + 1) + "|")
+        for each in entries:
+            cells = [f"{each['means'][name]:.3f}" for name in shown]
+            print(f"| {each['method']} |", " | ".join(cells), "|")
+        print("\n| | less |", " | ".join(shown), "|")
+        print("|---" * (len(shown) + 2) + "|")
+        for each in entries:
+            if "differences" not in each:
+                continue
+            gaps = [each["differences"][name] for name in shown]
+            cells = [f"{gap:+.3f} ± {half:.3f}" for gap, half in gaps]
+            print(f"| {each['method']} | {each['against']} |", " | ".join(cells), "|")
 
 
 def main():
@@ -628,7 +640,7 @@ def main():
             for name in ON_PARTS:
                 if results.tuned(data, name):
                     test(results, experiment, data, name, args.seeds, part)
-    summary = summarize(results)
+    summary = summarize(results, args.seeds)
     files.write(SUMMARY, "[\n" + ",\n".join(map(json.dumps, summary)) + "\n]\n")
     print_tables(summary)
 

@@ -1,9 +1,10 @@
-"""Draws the pictures of the concepts' pages, in light and in dark, as SVG files.
+"""Draws the pictures of the documentation, in light and in dark, as SVG files.
 
 `python tools/docs_pictures.py` writes docs/pictures/*-light.svg and *-dark.svg, the
 same bytes each time.
 """
 
+import json
 import pathlib
 
 import matplotlib
@@ -15,7 +16,8 @@ import numpy as np
 
 import keras_hierproxy as khp
 
-FOLDER = pathlib.Path(__file__).resolve().parents[1] / "docs" / "pictures"
+PROJECT = pathlib.Path(__file__).resolve().parents[1]
+FOLDER = PROJECT / "docs" / "pictures"
 CLASSES = ("#2a9d8f", "#e76f51", "#7b6fd0", "#e0a526")
 # Ink, soft ink, paper: of the site's two schemes.
 SCHEMES = {
@@ -152,6 +154,60 @@ def evaluation(figure, ink, soft, paper):
     axis.axis("off")
 
 
+def heads(figure, ink, soft, paper):
+    """What each method adds to its base, on each data set, with intervals."""
+    found = json.loads((PROJECT / "benchmarks" / "heads.json").read_text())
+    found = [
+        each
+        for each in found
+        if "differences" in each and each["photos"] == each["classes"] == 1
+    ]
+    data = list(dict.fromkeys(each["data"] for each in found))
+    methods = list(dict.fromkeys(each["method"] for each in found))
+    against = {each["method"]: each["against"] for each in found}
+    metrics = {"recall@1": "Recall@1", "map@r": "MAP@R", "h_ap": "H-AP"}
+    for axis, name in zip(
+        figure.subplots(1, len(data), sharey=True, squeeze=False)[0], data, strict=True
+    ):
+        axis.axvline(0, color=soft, lw=1, zorder=0)
+        for each in found:
+            if each["data"] != name:
+                continue
+            for number, (metric, label) in enumerate(metrics.items()):
+                gap, half = each["differences"][metric]
+                axis.errorbar(
+                    gap,
+                    methods.index(each["method"]) + 0.24 * (number - 1),
+                    xerr=half,
+                    fmt="osD"[number],
+                    color=CLASSES[number],
+                    ms=4.5,
+                    mec=paper,
+                    mew=0.5,
+                    elinewidth=1.3,
+                    label=label,
+                )
+        axis.set_title(name, color=ink)
+        axis.set_yticks(
+            range(len(methods)), [f"{each}\nless {against[each]}" for each in methods]
+        )
+        axis.tick_params(colors=soft, labelsize=8)
+        axis.tick_params(axis="y", labelcolor=ink, length=0)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.spines["bottom"].set_color(soft)
+        axis.grid(axis="y", color=soft, alpha=0.15)
+    axis.invert_yaxis()
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(
+        handles[: len(metrics)],
+        labels[: len(metrics)],
+        loc="outside upper center",
+        ncols=len(metrics),
+        frameon=False,
+        labelcolor=ink,
+    )
+
+
 def _circle(axis, color):
     angles = np.linspace(0, 2 * np.pi, 200)
     axis.plot(np.cos(angles), np.sin(angles), color=color, lw=1, zorder=0)
@@ -199,6 +255,7 @@ PICTURES = {
     "hierarchy": (hierarchy, (8.4, 3.3)),
     "geometry": (geometry, (7.6, 3.7)),
     "evaluation": (evaluation, (8.0, 2.5)),
+    "heads": (heads, (9.6, 7.2)),
 }
 
 
