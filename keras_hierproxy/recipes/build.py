@@ -1,6 +1,7 @@
 """What a recipe describes: batches, embedder, loss, optimizer."""
 
 import contextlib
+import inspect
 import os
 
 import keras
@@ -134,28 +135,12 @@ def callbacks(recipe):
 
 def _embedder(recipe, train, load_weights):
     model, backbone = recipe.model, recipe.model.backbone
-    geometry = _geometry(model.geometry)
-    stated = model.model_dump(exclude_none=True, include=_OF_THE_HEAD)
-    options = {
-        **stated,
-        "geometry": geometry,
-        "proxies": _proxies(recipe, train),
-        "latent": None
-        if recipe.proxies.latent is None
-        else LatentHierarchy(recipe.proxies.latent, geometry, name="latent"),
-    }
-    if model.freeze:
-        options["frozen"] = model.freeze
     as_it_is = backbone.architecture is None
     if backbone.preset is not None and (load_weights or as_it_is):
-        if options["proxies"] is None:
-            options["num_classes"] = None
-        shape = backbone.arguments.get("image_shape")
-        if shape is not None:
-            options["image_shape"] = tuple(shape)
-        if backbone.scale is not None:
-            options["preprocessor"] = build_scaling(backbone)
-        embedder = ImageEmbedder.from_preset(backbone.preset, **options)
+        embedder = _of_preset(recipe, train)
+        other = _otherwise(recipe, train.images.shape[1:3], embedder)
+        if other:
+            embedder = _of_preset(recipe, train, **other)
         resizes = getattr(embedder.preprocessor, "image_size", None) is not None
         if resizes and not as_it_is:
             # Images have the recipe's size already.
@@ -169,8 +154,60 @@ def _embedder(recipe, train, load_weights):
     steps = [step for step in steps if step is not None]
     preprocessor = keras.layers.Pipeline(steps) if len(steps) > 1 else (*steps, None)[0]
     return ImageEmbedder(
-        build_backbone(backbone, shape), preprocessor=preprocessor, **options
+        build_backbone(backbone, shape),
+        preprocessor=preprocessor,
+        **_options(recipe, train),
     )
+
+
+def _options(recipe, train):
+    """Arguments of `ImageEmbedder`, with layers that are in no model yet."""
+    geometry = _geometry(recipe.model.geometry)
+    options = recipe.model.model_dump(exclude_none=True, include=_OF_THE_HEAD)
+    options["geometry"] = geometry
+    options["proxies"] = _proxies(recipe, train)
+    options["latent"] = None
+    if recipe.proxies.latent is not None:
+        latent = LatentHierarchy(recipe.proxies.latent, geometry, name="latent")
+        options["latent"] = latent
+    if recipe.model.freeze:
+        options["frozen"] = recipe.model.freeze
+    return options
+
+
+def _of_preset(recipe, train, **other):
+    backbone, options = recipe.model.backbone, _options(recipe, train)
+    if options["proxies"] is None:
+        options["num_classes"] = None
+    shape = backbone.arguments.get("image_shape")
+    if shape is not None:
+        options["image_shape"] = tuple(shape)
+    if backbone.scale is not None:
+        options["preprocessor"] = build_scaling(backbone)
+    return ImageEmbedder.from_preset(backbone.preset, **{**options, **other})
+
+
+def _otherwise(recipe, size, embedder):
+    """What a preset must be loaded with to be trained, beside what the recipe states.
+
+    Args:
+        recipe: `Recipe`.
+        size: height and width of images.
+        embedder: as the preset describes it.
+
+    Returns:
+        dict of arguments of `from_preset`.
+    """
+    other = {}
+    if embedder.head is None:
+        other["embedding_dim"] = (
+            inspect.signature(ImageEmbedder).parameters["embedding_dim"].default
+        )
+    *own, channels = embedder.input_shape[1:]
+    resizes = embedder.preprocessor is not None
+    if recipe.data.image_size is not None and not resizes and tuple(own) != size:
+        other["image_shape"] = (*size, channels)
+    return other
 
 
 def _geometry(geometry):

@@ -8,6 +8,7 @@ import pytest
 from keras_hierproxy import layers, losses, recipes
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
+from keras_hierproxy.models import ImageEmbedder, conv4
 from keras_hierproxy.regularizers import SoftOrthogonality
 
 RNG = np.random.default_rng(0)
@@ -203,6 +204,31 @@ def test_the_weights_of_a_preset(preset, build):
         np.testing.assert_array_equal(ours, theirs)
     _, _, embedder = build(*changes)
     assert embedder.preprocessor.offset == -1.0
+
+
+@pytest.mark.parametrize("image_size", [16, 24])
+def test_a_preset_without_a_head_gets_one(image_size, tiny_recipe, tmp_path):
+    """And takes images of the size that the recipe states."""
+    backbone = conv4((16, 16, 3), filters=2)
+    whole = ImageEmbedder(backbone, embedding_dim=None)
+    whole.save_to_preset(tmp_path)
+    tree = recipes.load(tiny_recipe).model_dump(exclude_none=True)
+    tree["data"]["image_size"] = image_size
+    tree["model"] = {"backbone": {"preset": str(tmp_path)}}
+    tree["model"]["geometry"] = {"name": "sphere"}
+    recipe = recipes.Recipe.model_validate(tree)
+    shape = (24, image_size, image_size, 3)
+    images = RNG.integers(0, 256, shape).astype("uint8")
+    train = RetrievalDataset(images, LABELS, name="a")
+    embedder = recipes.build_embedder(recipe, train, 0, 2)
+    assert embedder.input_shape == (None, *shape[1:])
+    assert embedder.head.units == embedder.embedding_dim == 128
+    for ours, theirs in zip(embedder.backbone.weights, backbone.weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs)
+        )
+    trained = embedder.fit(recipes.batches(recipe, train, 0), verbose=0).history
+    assert np.isfinite(trained["loss"]).all()
 
 
 @pytest.mark.host
