@@ -78,10 +78,10 @@ def embed(
     """Embeds images by a trained model into a folder of plain files.
 
     `embeddings.npy` holds the embeddings, `items.csv` path and labels of each,
-    `embeddings.json` what they are. Read them with `khp.embeddings.load`, NumPy,
-    pandas. Images are read while the model works, and memory does not grow with their
-    number. After **Ctrl-C**, a crash or a full disk the same command goes on where it
-    stopped, to the same result.
+    `embeddings.json` what they are, and the folder that the paths start from. Read
+    them with `khp.embeddings.load`, NumPy, pandas. Images are read while the model
+    works, and memory does not grow with their number. After **Ctrl-C**, a crash or a
+    full disk the same command goes on where it stopped, to the same result.
 
     Examples:
 

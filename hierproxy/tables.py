@@ -50,12 +50,12 @@ def print_metrics(data, columns):
     console.print(table)
     excluded = first["num_excluded"]
     if excluded:
-        why = "are alone in their class"
+        why = "alone in their class"
         if data.is_query is not None:
-            why = "have no image of their class in the gallery"
+            why = "without an image of their class in the gallery"
         if data.groups is not None:
-            why += ", outside their own group,"
-        console.print(f"{excluded:,} queries {why} and left out.")
+            why += ", outside their own group"
+        console.print(f"Queries left out, {why}: {excluded:,}.")
 
 
 def by_level(level_names, names):

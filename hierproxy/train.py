@@ -20,6 +20,9 @@ from hierproxy.plan import print_plan
 from hierproxy.start import import_runs
 from hierproxy.tables import print_metrics, print_reported, print_splits
 
+# Of an epoch: in so few little is learned.
+FEW_STEPS = 4
+
 
 @app.command(cls=Command)
 def train(
@@ -102,6 +105,11 @@ def train(
         say(f"Training on {runs.backend()}.")
         with console.status("Building the model, evaluating it untrained ..."):
             run.begin(splits)
+        if len(run.batches) < FEW_STEPS:
+            say(
+                f"Steps in an epoch: {len(run.batches)}. Smaller batches, by "
+                f"{'--set data.batch_size=N' if recipe else '--batch-size'}, make more."
+            )
         with runs.EpochLines(console, run.recipe.training.epochs) as lines:
             run.fit(callbacks=[lines])
         if not run.history:

@@ -74,6 +74,9 @@ def test_train_and_evaluate(call, training):
         r"^epoch (\d)/2  \d+ s  loss [\d.]+  val_recall@1 [\d.]+$", stdout, re.M
     )
     assert lines == ["1", "2"]
+    assert (
+        "Steps in an epoch: 1. Smaller batches, by --batch-size, make more." in stdout
+    )
     metrics = json.loads((run / "metrics.json").read_text())
     before, after = (metrics[name]["recall@1"] for name in ("test_before", "test"))
     low, high = metrics["intervals"]["recall@1"]
@@ -129,7 +132,7 @@ def test_means_over_no_query(call, trained):
     assert code == 0
     code, stdout, _ = call("evaluate", "stored", "-o", "evaluated")
     assert code == 0 and re.search(r"recall@1 +│ none", stdout)
-    assert "6 queries are alone in their class" in stdout
+    assert "Queries left out, alone in their class: 6." in stdout
     code, stdout, _ = call("compare", "evaluated", "evaluated")
     assert code == 0 and "No difference" in stdout
 
@@ -157,8 +160,7 @@ def test_evaluate_stored_embeddings(call, trained, photos):
     # Moved away, the images cannot be shown; the numbers stand.
     items = Path("stored/items.csv")
     size = items.stat().st_size
-    name = photos.name.encode()
-    items.write_bytes(items.read_bytes().replace(name, name[::-1]))
+    items.write_bytes(items.read_bytes().replace(b".png", b".gnp"))
     assert items.stat().st_size == size
     code, stdout, _ = call("evaluate", "stored", "-o", "moved")
     assert code == 0 and "No report" in stdout
@@ -204,7 +206,7 @@ def test_resume_needs_only_the_folder(call, trained, tmp_path):
 @once
 def test_resume_does_not_take_epochs_back(refused, trained):
     message = refused("train", "--resume", "-o", trained, "--epochs", 1)
-    assert "has 2 whole epochs. Resume it with --epochs 3 or more" in message
+    assert "for 2 epochs. Resume it with --epochs 2 or more" in message
 
 
 @once

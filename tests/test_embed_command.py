@@ -80,7 +80,8 @@ def test_embeddings_are_those_of_the_model(call, model, photos):
     data, points = expected_embeddings(model, photos)
     np.testing.assert_allclose(stored.points, points, atol=1e-5)
     np.testing.assert_array_equal(stored.labels, data.labels)
-    assert stored.paths == data.paths and stored.class_names == data.class_names
+    assert stored.paths == data.paths
+    assert stored.class_names == data.class_names
     actual, expected = (
         retrieval.evaluate(**each.retrieval_arguments(*p), geometry=stored.geometry)
         for each, p in ((stored, ()), (data, (points,)))
@@ -94,6 +95,27 @@ def test_embeddings_are_those_of_the_model(call, model, photos):
     assert stored.model["path"] == str(model) and stored.model["class"] == (
         "ImageEmbedder"
     )
+
+
+@once
+def test_paths_start_from_the_folder_of_the_data(call, model, photos):
+    shutil.copytree(photos, "before")
+    Path("before/bag/a/0.png").write_bytes(b"none")
+    with pytest.warns(UserWarning, match="Skipped 1 of"):
+        assert call("embed", "before", model, "-o", "out", "--skip-bad")[0] == 0
+    first = Path("out/items.csv").read_text().splitlines()[1]
+    assert first.split(",")[1] == str(Path("bag/a/1.png"))
+    stored = load("out")
+    assert [each["path"] for each in stored.description["skipped"]] == [
+        str(Path("bag/a/0.png"))
+    ]
+    assert stored.paths[0] == str(Path("before/bag/a/1.png").resolve())
+    shutil.move("before", "after")
+    assert load("out", root="after").paths[0] == str(Path("after/bag/a/1.png"))
+    code, stdout, _ = call("evaluate", "out", "-o", "without")
+    assert code == 0 and "No report.html" in stdout
+    code, stdout, _ = call("evaluate", "out", "-o", "with", "--root", "after")
+    assert code == 0 and Path("with/report.html").exists()
 
 
 def test_points_of_the_ball_through_a_preprocessor(call, photos, tmp_path):
@@ -263,7 +285,8 @@ def test_an_image_that_cannot_be_decoded(call, refused, model, photos, whole):
     names = [Path(path).parts[-3:] for path in expected.paths]
     assert [Path(path).parts[-3:] for path in stored.paths] == [names[i] for i in good]
     (skipped,) = stored.description["skipped"]
-    assert skipped["path"] == str(bad) and "not a readable image" in skipped["error"]
+    assert skipped["path"] == str(Path(CLASSES[1], "3.png"))
+    assert "not a readable image" in skipped["error"]
 
 
 @once
@@ -279,7 +302,9 @@ def test_an_image_that_is_cut_short(call, refused, model, photos):
     assert code == 0 and "Images left out, named in embeddings.json: 1" in stdout
     stored = load("out")
     assert len(stored) == 17
-    assert [each["path"] for each in stored.description["skipped"]] == [str(bad)]
+    assert [each["path"] for each in stored.description["skipped"]] == [
+        str(Path(CLASSES[1], "3.png"))
+    ]
 
 
 @once
@@ -321,7 +346,7 @@ def test_what_is_not_finite_is_not_written(refused, model, photos):
     kernel.assign(np.full(kernel.shape, 3e38))
     broken.save("huge.keras")
     line = refused(photos, "huge.keras", "-o", "out")
-    first = photos / CLASSES[0] / "0.png"
+    first = Path(CLASSES[0], "0.png")
     assert f"The embedding of {first} is not finite" in line
     with pytest.raises(ValueError, match="not finished"):
         load("out")

@@ -251,6 +251,17 @@ def test_resuming_by_another_recipe_is_refused(options, message, finished):
 
 
 @once
+def test_resuming_for_fewer_epochs_is_refused(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    record = read(tmp_path / "run", "run.json")
+    record["recipe"]["training"]["epochs"] = 9
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    message = "started for 9 epochs. Resume it with --epochs 9 or more; .*--epochs 8"
+    with pytest.raises(ValueError, match=message):
+        runs.resume_run(tmp_path / "run", epochs=8)
+
+
+@once
 def test_resuming_in_another_place_is_refused(finished):
     message = "was started with seed=0. Resume it without"
     with pytest.raises(ValueError, match=message):

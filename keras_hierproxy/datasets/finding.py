@@ -87,7 +87,7 @@ def warn_of_passed_over(paths):
     """One warning that counts files which are no images by their suffix."""
     if paths:
         warnings.warn(
-            f"Passed over {len(paths):,} files that are no images by their suffix: "
+            f"Files passed over, as no images by their suffix: {len(paths):,}, "
             + ", ".join(map(str, paths[:3]))
             + (", ..." if len(paths) > 3 else "")
             + f". Images end in {', '.join(suffixes())}.",

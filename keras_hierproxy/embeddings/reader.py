@@ -1,6 +1,7 @@
 """Reads embeddings that `hierproxy embed` has written."""
 
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -102,11 +103,13 @@ class Embeddings:
         return data.retrieval_arguments(self.points)
 
 
-def load(folder):
+def load(folder, root=None):
     """Opens a folder of embeddings, and checks that its files agree.
 
     Args:
         folder: path, the `-o` of `hierproxy embed`.
+        root: path of the folder that the paths in `items.csv` start from, where the
+            images have been moved. By default the one that `embeddings.json` names.
 
     Returns:
         `Embeddings`. The points stay on disk until they are read.
@@ -140,6 +143,9 @@ def load(folder):
         description["has_roles"],
         description.get("has_groups", False),
     )
+    root = root or description["data"].get("path")
+    if root and paths:
+        paths = tuple(os.path.join(root, path) for path in paths)
     return Embeddings(
         points,
         labels,

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from keras_hierproxy import checks
 from keras_hierproxy.embeddings import items
 from keras_hierproxy.embeddings.on_disk import (
     DESCRIPTION,
@@ -92,8 +93,8 @@ class EmbeddingWriter:
         identity=None,
         skipped=(),
     ):
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {DTYPES}. Received: {dtype!r}")
+        dtype = checks.one_of("dtype", dtype, DTYPES)
+        dimension = checks.integer("dimension", dimension, least=1)
         self.folder = pathlib.Path(folder)
         self._data = data
         self._dimension = dimension

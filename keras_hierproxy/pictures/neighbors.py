@@ -2,6 +2,7 @@
 
 import textwrap
 
+from keras_hierproxy import checks
 from keras_hierproxy.pictures.names import shortened
 from keras_hierproxy.pictures.retrieved import (
     SIGNS,
@@ -48,6 +49,8 @@ def plot_neighbors(
     """
     from matplotlib.figure import Figure
 
+    num_queries = checks.integer("num_queries", num_queries, least=1)
+    num_neighbors = checks.integer("num_neighbors", num_neighbors, least=1)
     num_neighbors = min(num_neighbors, data.gallery_size)
     queries, indices, similarities = nearest_images(
         data, points, num_neighbors, geometry, scores

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from keras_hierproxy import shipped
 from keras_hierproxy.datasets.images import MAX_SIDE
+from keras_hierproxy.recipes import preset_images
 from keras_hierproxy.recipes.augmentation import Augmentation
 from keras_hierproxy.recipes.losses import AnyLoss, Count, NotNegative, Positive
 from keras_hierproxy.recipes.table import Table
@@ -14,8 +14,6 @@ from keras_hierproxy.schemas import Text
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Percent = Annotated[float, pydantic.Field(ge=0, le=100)]
 AtLeastTwo = Annotated[int, pydantic.Field(ge=2)]
-# Images of pretrained networks, where these do not say otherwise.
-PRETRAINED = (224, 224, 3)
 PerChannel = Annotated[list[float], pydantic.Field(min_length=1, max_length=3)]
 
 
@@ -261,14 +259,13 @@ class Recipe(Table):
     def image_shape(self):
         """`(height, width, channels)` of the images that a preset is trained on.
 
-        Its own, 224 where nothing is known of it, or in the size that the data states.
-        None without a preset: data sets have sizes of their own.
+        Its own, or in the size that the data states; see `preset_images`. None without
+        a preset: data sets have sizes of their own.
         """
         preset = self.model.backbone.preset
         if preset is None:
             return None
-        known = shipped.presets().get(preset, {})
-        height, width, channels = known.get("image_shape", PRETRAINED)
+        height, width, channels = preset_images.image_shape(preset)
         side = self.data.image_size
         return (side or height, side or width, channels)
 

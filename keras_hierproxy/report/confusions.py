@@ -96,7 +96,8 @@ def shares_within(search):
 
     Returns:
         List of `(level name, share, expected share)`; the last is that of a neighbour
-        drawn at random from the other classes of the gallery.
+        drawn at random from the other classes of the gallery. A level is left out in
+        which no error could stay, as every class has a coarser one for itself.
     """
     data = search.data
     own = data.labels[search.queries[search.wrong]]
@@ -109,8 +110,10 @@ def shares_within(search):
     in_class = sizes[0][own[:, 0]]
     shares = []
     for level in range(1, data.num_levels):
-        within = (own[:, level] == first[:, level]).mean()
         others = sizes[level][own[:, level]] - in_class
         expected = (others / (len(gallery) - in_class)).mean()
+        if not others.any():
+            continue
+        within = (own[:, level] == first[:, level]).mean()
         shares.append((data.level_names[level], float(within), float(expected)))
     return shares

@@ -1,6 +1,7 @@
 """Embeds a data set into a folder: the work of `hierproxy embed`."""
 
 import contextlib
+import copy
 import dataclasses
 import os
 import pathlib
@@ -17,7 +18,7 @@ from keras_hierproxy.runs.data import load_data
 from keras_hierproxy.runs.evaluation import evaluation_source, usual_split
 from keras_hierproxy.runs.interrupt import StopOnInterrupt
 from keras_hierproxy.runs.photos import read_all, read_unlabelled
-from keras_hierproxy.runs.place import data_root
+from keras_hierproxy.runs.place import data_root, path_below
 from keras_hierproxy.runs.read_ahead import read_ahead
 from keras_hierproxy.runs.trained import (
     check_images,
@@ -178,7 +179,8 @@ def prepare_embedding(
         "image_shape": chosen.images.shape[1:],
     }
     if (root := data_root(source, place)) is not None:
-        identity["data"]["path"] = os.path.abspath(root)
+        root = identity["data"]["path"] = os.path.abspath(root)
+        chosen, skipped = _as_paths_below(root, chosen, skipped)
     identity["made_with"] = {
         "keras_hierproxy": keras_hierproxy.__version__,
         "keras": keras.__version__,
@@ -194,6 +196,14 @@ def prepare_embedding(
         batch_size,
         place.skip_bad,
     )
+
+
+def _as_paths_below(root, data, skipped):
+    """Images, and those left out, under names that another machine has for them."""
+    if data.paths is not None:
+        data = copy.copy(data)
+        data.paths = tuple(path_below(path, root) for path in data.paths)
+    return data, [{**each, "path": path_below(each["path"], root)} for each in skipped]
 
 
 def _check_model(embedder, path):

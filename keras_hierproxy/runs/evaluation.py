@@ -125,13 +125,14 @@ def evaluate_embeddings(folder, k=None, metrics=None, verbose=False, root=None):
     Args:
         folder: that `hierproxy embed` has written.
         k, metrics, verbose: as of `evaluate_split`.
-        root: path of the folder that the images lie in: those outside are not shown.
-            By default what `embeddings.json` says.
+        root: path of the folder that the images lie in, and the paths in `items.csv`
+            start from; those outside are not shown. By default what `embeddings.json`
+            says.
 
     Returns:
         `Evaluation`; without images, if they are not where they were.
     """
-    stored = embeddings.load(folder)
+    stored = embeddings.load(folder, root)
     stored.check_labelled()
     root = root or stored.description["data"].get("path")
     there = root and stored.paths and all(map(os.path.isfile, stored.paths))

@@ -18,7 +18,7 @@ def facts(folder, record, metrics):
     """
     recipe = record.recipe
     test = record.data["test"].items()
-    sizes = ", ".join(f"{count:,} {name}" for name, count in test)
+    sizes = ", ".join(f"{name}: {count:,}" for name, count in test)
     preset = recipe.model.backbone.preset
     start = f", from {name_of(preset)}" if preset else ""
     chosen = "the best on the validation classes"
@@ -26,7 +26,7 @@ def facts(folder, record, metrics):
         chosen = "the last"
     return [
         ("run", folder.resolve().name),
-        ("test data", f"{name_of(recipe.data.name)}: {sizes}"),
+        ("test data", f"{name_of(recipe.data.name)} ({sizes})"),
         ("trained with", f"{recipe.name}, seed {record.place.seed}{start}"),
         ("epoch", f"{metrics['selected_epoch']} of {metrics['epochs']}, {chosen}"),
         ("backend", keras.backend.backend()),

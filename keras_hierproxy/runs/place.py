@@ -41,6 +41,11 @@ def data_root(source, place):
     return source.name
 
 
+def path_below(path, root):
+    """The path of an image as others know it: from the folder of its data."""
+    return os.path.relpath(path, root) if root and os.path.isabs(path) else path
+
+
 def is_csv(source):
     """Whether a source is a CSV file."""
     return source.name.lower().endswith(".csv")

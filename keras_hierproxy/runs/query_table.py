@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_hierproxy import files
 from keras_hierproxy.labels import DISTRACTOR
+from keras_hierproxy.runs.place import path_below
 
 # Columns that are not scores.
 _ITEM = ("row", "path")
@@ -105,7 +106,7 @@ def _origins(paths, root):
     if not whole:
         return paths
     root = root or os.path.commonpath([os.path.dirname(path) for path in whole])
-    return [os.path.relpath(p, root) if os.path.isabs(p) else p for p in paths]
+    return [path_below(path, root) for path in paths]
 
 
 def _number(value):

@@ -26,7 +26,7 @@ def resume_run(folder, recipe=None, epochs=None, **place):
 
     Raises:
         ValueError: there is no run, it was started with other settings or on
-            another backend, or it has more epochs than are asked for.
+            another backend, or for more epochs than are asked for.
     """
     folder = pathlib.Path(folder)
     record = read_record(folder, to_resume=True)
@@ -55,16 +55,16 @@ def resume_run(folder, recipe=None, epochs=None, **place):
             f"with. Begin it again: hierproxy train --recipe {folder} --seed "
             f"{record.place.seed} --output ANOTHER_FOLDER"
         )
-    if epochs is not None and epochs != recipe.training.epochs:
-        recipe = recipes.change(recipe, [f"training.epochs={epochs}"], folder)
-    run = Run(folder, recipe, record.place, record)
-    done = run.whole_epochs()
-    if recipe.training.epochs < done:
+    before = recipe.training.epochs
+    if epochs is not None and epochs < before:
         raise ValueError(
-            f"The run in {folder} has {done} whole epochs. Resume it with --epochs "
-            f"{done + 1} or more. Received: --epochs {recipe.training.epochs}."
+            f"The run in {folder} was started for {before} epochs. Resume it with "
+            f"--epochs {before} or more; Ctrl-C ends it before. Received: --epochs "
+            f"{epochs}."
         )
-    return run
+    if epochs is not None and epochs > before:
+        recipe = recipes.change(recipe, [f"training.epochs={epochs}"], folder)
+    return Run(folder, recipe, record.place, record)
 
 
 def _place_changes(before, now):

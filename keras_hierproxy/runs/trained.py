@@ -11,7 +11,7 @@ from keras_hierproxy.models import ImageEmbedder, keras_files
 from keras_hierproxy.models.embedder import Embedder
 from keras_hierproxy.models.saved_objects import check_finite
 from keras_hierproxy.models.weight_files import measure
-from keras_hierproxy.recipes.schema import PRETRAINED
+from keras_hierproxy.recipes.preset_images import PRETRAINED
 from keras_hierproxy.runs.record import ADVICE, read_record
 
 

@@ -159,10 +159,17 @@ def _check(run, recipe, split, proxies, latent):
         terms = " and ".join(term.name for term in recipe.loss)
         reason = f"it was trained by {recipe.name}, with the loss {terms} alone"
         if recipe.proxies.hierarchy is not None:
-            reason = "its best epoch came before the first in which one is learned"
+            warmup = recipe.proxies.hierarchy.warmup_epochs
+            raise ValueError(
+                f"The model in {run} has no hierarchy to draw: its best epoch came "
+                f"before epoch {warmup + 1}, in which one is first learned. Go on with "
+                f"it, in case a later one is better: hierproxy train --resume -o {run} "
+                f"--epochs {2 * recipe.training.epochs}. Or keep the last epoch: "
+                f"hierproxy train --recipe {run} --set 'training.selection=\"last\"'"
+            )
         raise ValueError(
             f"The model in {run} has no hierarchy to draw: {reason}. --loss hpl, hier "
-            "and hpl-hier learn one, hpl from the third epoch on."
+            "and hpl-hier learn one."
         )
     if latent is None and split not in (None, "train"):
         raise ValueError(

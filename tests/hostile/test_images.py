@@ -219,7 +219,7 @@ def in_folder(**names):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             data = from_directory(folder / "x", 8, split=None, min_images=1)
-        told = [str(w.message) for w in caught if "Passed over" in str(w.message)]
+        told = [str(w.message) for w in caught if "Files passed over" in str(w.message)]
         return sorted(os.path.relpath(p, folder / "x") for p in data.paths), told
 
     return action

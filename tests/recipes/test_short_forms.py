@@ -2,11 +2,13 @@
 
 import inspect
 import json
+import shutil
 
+import keras
 import pytest
 
-from keras_hierproxy import losses, models, optimizers, recipes, runs
-from keras_hierproxy.recipes import build, from_options
+from keras_hierproxy import losses, models, optimizers, recipes, runs, shipped
+from keras_hierproxy.recipes import build, from_options, preset_images
 from keras_hierproxy.runs.record import Record, read_record
 from tests.official_layouts import write_cub
 from tests.photos import write_photos
@@ -58,6 +60,32 @@ def test_a_preset_is_fine_tuned_as_it_is():
         {"preset": "so_cnn_letters", "data": "omniglot", "image_size": 48}
     )
     assert sized.image_shape == (48, 48, 1)
+
+
+def preset_of(shape, folder, **options):
+    """The folder of a preset whose backbone takes images of a shape."""
+    inputs = keras.Input(shape)
+    outputs = keras.layers.Conv2D(2, 3)(inputs)
+    embedder = models.ImageEmbedder(keras.Model(inputs, outputs), 2, **options)
+    embedder.save_to_preset(folder)
+    return str(folder)
+
+
+def test_a_preset_in_a_folder_says_the_size_of_its_images(tmp_path):
+    def shape(preset, **options):
+        return from_options({"preset": preset, **options}).image_shape
+
+    own = preset_of((24, 20, 1), tmp_path / "own")
+    assert shape(own) == (24, 20, 1)
+    assert shape(own, data="omniglot", image_size=48) == (48, 48, 1)
+    assert shape(preset_of((None, None, 3), tmp_path / "any")) == (224, 224, 3)
+    shipped_one = shutil.copytree(
+        shipped.preset_folder("so_cnn_letters"), tmp_path / "copy"
+    )
+    assert shape(str(shipped_one)) == (32, 32, 1)
+    for name in shipped.presets():
+        folder = str(shipped.preset_folder(name))
+        assert preset_images.image_shape(folder) == preset_images.image_shape(name)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Against slow loops over the queries."""
 
+import copy
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -67,6 +69,13 @@ def test_shares_within_a_super_class(search):
     assert name == search.data.level_names[1]
     assert share == pytest.approx(np.mean(within)) and 0 < share < 1
     assert by_chance == pytest.approx(np.mean(expected))
+
+
+def test_no_share_is_told_where_each_class_has_a_coarser_one_for_itself(search):
+    data = copy.copy(search.data)
+    data.labels = np.repeat(data.labels[:, :1], 2, axis=1)
+    data.class_names = data.class_names[:1] * 2
+    assert shares_within(dataclasses.replace(search, data=data)) == []
 
 
 def test_crossings_and_shares_are_shown(search):
