@@ -55,7 +55,9 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
         axes.set_title(title, parse_math=False)
         axes.set(xlabel="epoch", ylabel=f"{prefix}recall@K", ylim=limits)
         axes.label_outer()
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        # Whole epochs, also of a run of one.
+        axes.set_xlim(0.5, len(epochs) + 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, reverse=True)
