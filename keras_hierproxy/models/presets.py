@@ -251,16 +251,35 @@ def _split(kwargs):
 
 
 def _with_arguments(saved, **kwargs):
-    """A saved backbone with other arguments, and by default the policy of here."""
+    """A saved backbone with other arguments; keras-hub's have the policy of here."""
     config = saved["config"]
-    if "image_shape" in kwargs and "layers" in config:
-        # Keras's own models have no such argument, and would pass it over.
-        config = _for_images(config, kwargs.pop("image_shape"))
+    if "layers" in config:
+        # Keras's own models have no such arguments, and would pass them over.
+        if "image_shape" in kwargs:
+            config = _for_images(config, kwargs["image_shape"])
+        if kwargs.get("dtype") is not None:
+            policy = keras.dtype_policies.get(kwargs["dtype"]).name
+            layers = [_with_policy(each, policy) for each in config["layers"]]
+            config = {**config, "layers": layers}
+        return {**saved, "config": config}
     if kwargs.get("dtype") is None:
-        policy = config.get("dtype")
-        name = policy.get("config", {}).get("name") if isinstance(policy, dict) else ""
-        kwargs["dtype"] = None if _FLOATS.fullmatch(str(name)) else policy
+        kwargs["dtype"] = None if _holds_floats(config) else config.get("dtype")
     return {**saved, "config": {**config, **kwargs}}
+
+
+def _with_policy(layer, policy):
+    """The configuration of a layer of a functional model in another policy."""
+    config = layer["config"]
+    if "batch_shape" in config or not _holds_floats(config):
+        return layer
+    return {**layer, "config": {**config, "dtype": policy}}
+
+
+def _holds_floats(config):
+    """Whether a layer's policy says no more than in which floats it computes."""
+    policy = config.get("dtype")
+    name = policy.get("config", {}).get("name") if isinstance(policy, dict) else ""
+    return bool(_FLOATS.fullmatch(str(name)))
 
 
 def _for_images(config, shape):

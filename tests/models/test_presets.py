@@ -171,6 +171,21 @@ def test_images_of_another_size(saved, shape):
     assert again.embed(images).shape == (2, 8)
 
 
+def test_in_another_precision(saved):
+    embedder, folder = saved
+    policy = "mixed_bfloat16"
+    again = ImageEmbedder.from_preset(folder, dtype=policy)
+    layers = again.backbone.layers[1:]
+    assert {layer.dtype_policy.name for layer in layers} == {policy}
+    weights = tiny.values(embedder.weights)
+    for path, value in tiny.values(again.weights).items():
+        assert value.dtype == weights[path].dtype
+        np.testing.assert_array_equal(value, weights[path], err_msg=path)
+    points = again.embed(tiny.IMAGES)
+    assert points.dtype == "float32"
+    np.testing.assert_allclose(points, embedder.embed(tiny.IMAGES), atol=5e-2)
+
+
 @pytest.mark.parametrize("shape", [(24, 20), (24, 20, 1), 24, (0, 20, 3), (2.5, 20, 3)])
 def test_images_of_no_size(saved, shape):
     with pytest.raises(ValueError, match="image_shape"):
