@@ -166,9 +166,8 @@ def heads(figure, ink, soft, paper):
     methods = list(dict.fromkeys(each["method"] for each in found))
     against = {each["method"]: each["against"] for each in found}
     metrics = {"recall@1": "Recall@1", "map@r": "MAP@R", "h_ap": "H-AP"}
-    for axis, name in zip(
-        figure.subplots(1, len(data), sharey=True, squeeze=False)[0], data, strict=True
-    ):
+    axes = figure.subplots(1, len(data), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, name in zip(axes, data, strict=True):
         axis.axvline(0, color=soft, lw=1, zorder=0)
         for each in found:
             if each["data"] != name:
@@ -191,6 +190,7 @@ def heads(figure, ink, soft, paper):
         axis.set_yticks(
             range(len(methods)), [f"{each}\nless {against[each]}" for each in methods]
         )
+        axis.locator_params(axis="x", nbins=4)
         axis.tick_params(colors=soft, labelsize=8)
         axis.tick_params(axis="y", labelcolor=ink, length=0)
         axis.spines[["top", "right", "left"]].set_visible(False)
