@@ -43,8 +43,16 @@ DATA = ("fashion", "groceries", "glyphs")
 DIMENSION = 128
 EPOCHS, STEPS = 5, 20
 QUERIES = 2000
-SHOWN = ("recall@1", "map@r", "level1_recall@1", "level1_map@r", "level2_recall@1")
-SHOWN += ("level3_recall@1", "ndcg", "asi", "h_ap", "levels_shared")
+SHOWN = {
+    "recall@1": "Recall@1",
+    "map@r": "MAP@R",
+    "level1_recall@1": "coarse @1",
+    "level1_map@r": "coarse MAP@R",
+    "ndcg": "NDCG",
+    "asi": "ASI",
+    "h_ap": "H-AP",
+    "levels_shared": "levels shared",
+}
 TUNED_BY = "map@r"
 
 
@@ -604,26 +612,22 @@ def _paired(gaps):
 
 
 def print_tables(summary):
-    """Of each data set, and of each part of it, the means, then the differences."""
+    """Of each data set, and of each part of it, means and differences."""
     tables = collections.defaultdict(list)
     for each in summary:
         tables[each["data"], each["photos"], each["classes"]].append(each)
     for (data, photos, classes), entries in tables.items():
-        shown = [name for name in SHOWN if name in entries[0]["means"]]
-        print(f"\n{data}, {photos:.0%} of the photos, {classes:.0%} of the classes")
-        print("\n| |", " | ".join(shown), "|")
-        print("|---" * (len(shown) + 1) + "|")
+        print(f"\n{data}, {photos:.0%} of the photos, {classes:.0%} of the classes\n")
+        print("| | less |", " | ".join(SHOWN.values()), "|")
+        print("|---" * (len(SHOWN) + 2) + "|")
         for each in entries:
-            cells = [f"{each['means'][name]:.3f}" for name in shown]
+            cells = [each.get("against", "")]
+            for metric in SHOWN:
+                cells.append(f"{each['means'][metric]:.3f}")
+                if "differences" in each:
+                    gap, half = each["differences"][metric]
+                    cells[-1] += f" ({gap:+.3f} ± {half:.3f})"
             print(f"| {each['method']} |", " | ".join(cells), "|")
-        print("\n| | less |", " | ".join(shown), "|")
-        print("|---" * (len(shown) + 2) + "|")
-        for each in entries:
-            if "differences" not in each:
-                continue
-            gaps = [each["differences"][name] for name in shown]
-            cells = [f"{gap:+.3f} ± {half:.3f}" for gap, half in gaps]
-            print(f"| {each['method']} | {each['against']} |", " | ".join(cells), "|")
 
 
 def main():
