@@ -39,9 +39,10 @@ def train(
     latent_proxies: options.LatentProxies = None,
     max_triplets: options.MaxTriplets = None,
     preset: options.Preset = None,
+    from_scratch: options.FromScratch = False,
     embedding_dim: options.EmbeddingDim = None,
     epochs: options.Epochs = 10,
-    batch_size: options.BatchSize = 128,
+    batch_size: options.BatchSize = None,
     images_per_class: options.ImagesPerClass = None,
     learning_rate: options.LearningRate = None,
     proxy_learning_rate: options.ProxyLearningRate = 1e-2,
@@ -103,6 +104,8 @@ def train(
             splits = runs.load_data(run.recipe.data, run.place, run.recipe.image_shape)
         print_splits(splits)
         say(f"Training on {runs.backend()}.")
+        if not resume:
+            _say_what_was_chosen(runs, by, asked=recipe or "preset" in told)
         with console.status("Building the model, evaluating it untrained ..."):
             run.begin(splits)
         if len(run.batches) < FEW_STEPS:
@@ -139,3 +142,16 @@ def train(
         chosen = f"{selected} was best on the validation classes."
     console.print(f"{chosen} Model, pictures and report.html:")
     say(output)
+
+
+def _say_what_was_chosen(runs, recipe, asked):
+    """Where a run starts, if nobody asked for that, and where it would be faster."""
+    preset = recipe.model.backbone.preset
+    if preset is not None and not asked:
+        say(f"Starting from {preset}; --from-scratch trains a small network instead.")
+    if faster := runs.faster_backend(recipe):
+        name, times = faster
+        say(
+            f"On a CPU {name} trains this network about {times:.1f} times as fast, as "
+            f"measured: --backend {name}, or KERAS_BACKEND={name}."
+        )

@@ -20,10 +20,10 @@ Data = Annotated[
     option(
         "`glyphs` (letters rendered from fonts, nothing to download), `omniglot` "
         "(handwriting), `letters` (both); photos of `cub`, `cars`, `sop`, "
-        "`in_shop`, `inaturalist`, `grocery_store`. All but `glyphs` need --root. "
-        "Or your own: a folder of images with a folder a class (nested folders are "
-        "coarser levels), or a .csv file with the columns path, one or more of "
-        "labels and, if need be, split.",
+        "`in_shop`, `inaturalist`, `grocery_store`, `fashion_products`. All but "
+        "`glyphs` need --root. Or your own: a folder of images with a folder a class "
+        "(nested folders are coarser levels), or a .csv file with the columns path, "
+        "one or more of labels and, if need be, split.",
         panel="Data",
         metavar="NAME",
     ),
@@ -32,8 +32,9 @@ ImageSize = Annotated[
     int | None,
     option(
         "Side in pixels to which images are brought. By default 32 for letters, "
-        "64 for a folder, 96 for other photos, and 224 with --preset. Time grows "
-        "with its square.",
+        "with --preset what it was trained at, which for photos is 128, and with "
+        "--from-scratch 64 for a folder and 96 for other photos. Time grows with its "
+        "square.",
         panel="Data",
         metavar="N",
         parser=whole(16, LARGEST_SIDE),
@@ -85,10 +86,19 @@ MaxTriplets = Annotated[
 Preset = Annotated[
     str | None,
     option(
-        "Start from a pretrained model instead of from scratch: a shipped preset "
-        "(`hierproxy zoo list`), a preset's folder, or a keras-hub name or handle.",
+        "The pretrained model to start from: a shipped preset (`hierproxy zoo list`), "
+        "a preset's folder, or a keras-hub name or handle. By default "
+        "`efficientnet_lite0_imagenet` for photos, none for letters.",
         panel="Model",
         metavar="NAME",
+    ),
+]
+FromScratch = Annotated[
+    bool,
+    option(
+        "Train photos from nothing, too, by a small network.",
+        "--from-scratch",
+        panel="Model",
     ),
 ]
 EmbeddingDim = Annotated[
@@ -110,8 +120,14 @@ Epochs = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int,
-    option("Images in a step.", panel="Training", metavar="N", parser=whole(2)),
+    int | None,
+    option(
+        "Images in a step. By default 128, and 32 where photos start from "
+        "`efficientnet_lite0_imagenet`.",
+        panel="Training",
+        metavar="N",
+        parser=whole(2),
+    ),
 ]
 ImagesPerClass = Annotated[
     int | None,
@@ -127,8 +143,9 @@ ImagesPerClass = Annotated[
 LearningRate = Annotated[
     float | None,
     option(
-        "Of the network; 1e-3. With --preset by default 1e-5 for its backbone "
-        "and 1e-4 for the rest.",
+        "Of the network. By default 1e-3 from scratch; 1e-4 for the backbone of "
+        "`efficientnet_lite0_imagenet` and 1e-3 for the rest; of other presets 1e-5 "
+        "and 1e-4.",
         panel="Training",
         metavar="RATE",
         parser=rate,

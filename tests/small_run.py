@@ -8,6 +8,7 @@ from keras_hierproxy.datasets import RetrievalDataset
 
 EPOCHS = 3
 SMALL = {"loss": "proxy-anchor", "batch_size": 18, "augment": "none"}
+SMALL |= {"from_scratch": True}  # of photos, too
 
 
 def make_data(num_classes=12, per_class=6, shape=(16, 16, 1)):

@@ -21,7 +21,10 @@ from tests.photos import write_photos
 
 CLASSES = [f"{kind}/{name}" for kind in ("bag", "hat", "shoe") for name in "abc"]
 # One batch an epoch: one shape to compile.
-SMALL = ("--image-size", 16, "--batch-size", 20, "--loss", "proxy-anchor")
+SMALL = (
+    *("--from-scratch", "--image-size", 16, "--batch-size", 20),
+    *("--loss", "proxy-anchor"),
+)
 # An error is told once for all backends.
 once = pytest.mark.host
 
@@ -332,7 +335,8 @@ def test_what_cannot_be_evaluated_is_refused(refused, trained, shared_data, tmp_
 
 def write_run(folder, photos, ready=True, **options):
     """A run whose model has a hierarchy, though not by training."""
-    recipe = recipes.from_options({"data": str(photos), "image_size": 16, **options})
+    small = {"data": str(photos), "image_size": 16, "from_scratch": True}
+    recipe = recipes.from_options({**small, **options})
     place = runs.Place()
     train = runs.load_data(recipe.data, place).train
     embedder = recipes.build_embedder(recipe, train, place.seed, 2)

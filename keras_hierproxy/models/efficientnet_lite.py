@@ -20,6 +20,8 @@ _STAGES = (
     (1, 3, 1, 6, 320),
 )
 _STEM, _TOP = 32, 1280
+# Of an image: the feature map has one pixel.
+LEAST_SIDE = 32
 
 
 def efficientnet_lite(variant=0, image_shape=(224, 224, 3)):
@@ -81,7 +83,7 @@ def _check_shape(image_shape):
         )
     for side in shape[:2]:
         if side is not None:
-            checks.integer("image_shape", side, least=32)
+            checks.integer("image_shape", side, least=LEAST_SIDE)
 
 
 def _block(x, name, channels, kernel, stride, expansion):

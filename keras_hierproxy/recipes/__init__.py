@@ -15,6 +15,7 @@ from keras_hierproxy.recipes.schema import Recipe as Recipe
 from keras_hierproxy.recipes.schema import Source as Source
 from keras_hierproxy.recipes.short_forms import DEFAULTS as DEFAULTS
 from keras_hierproxy.recipes.short_forms import LOSSES as LOSSES
+from keras_hierproxy.recipes.short_forms import PHOTOS as PHOTOS
 from keras_hierproxy.recipes.short_forms import from_options as from_options
 from keras_hierproxy.recipes.toml_files import find as find
 from keras_hierproxy.recipes.toml_files import load as load

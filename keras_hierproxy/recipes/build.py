@@ -11,7 +11,7 @@ from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import FitToInk, HierProxies, LatentHierarchy, Proxies
 from keras_hierproxy.models import ImageEmbedder
-from keras_hierproxy.recipes.backbones import build_backbone, build_scaling
+from keras_hierproxy.recipes.backbones import OURS, build_backbone, build_scaling
 from keras_hierproxy.recipes.losses import OVER_PROXIES
 from keras_hierproxy.regularizers import SoftOrthogonality
 
@@ -180,6 +180,8 @@ def _of_preset(recipe, train, **other):
     if options["proxies"] is None:
         options["num_classes"] = None
     shape = backbone.arguments.get("image_shape")
+    if backbone.architecture in OURS:
+        shape = train.images.shape[1:]  # they take images of any size
     if shape is not None:
         options["image_shape"] = tuple(shape)
     if backbone.scale is not None:

@@ -5,6 +5,7 @@ import os
 
 from keras_hierproxy import datasets
 from keras_hierproxy.checks import did_you_mean
+from keras_hierproxy.models.efficientnet_lite import LEAST_SIDE
 from keras_hierproxy.recipes import paths
 from keras_hierproxy.recipes.backbones import OURS, arguments_of_ours
 from keras_hierproxy.recipes.losses import CLASSES, OVER_PROXIES
@@ -25,6 +26,7 @@ def conflicts(recipe):
     yield from _data(recipe.data)
     yield from _sampler(recipe.data)
     yield from _model(recipe.model)
+    yield from _image_size(recipe)
     yield from _loss(recipe)
     yield from _hierarchy(recipe)
     yield from _optimizer(recipe)
@@ -160,6 +162,17 @@ def _model(model):
                 "model.backbone.scale",
                 "is missing: without a preset nothing says how pixels are scaled. "
                 "0.00392156862745098 brings them to [0, 1].",
+            )
+
+
+def _image_size(recipe):
+    side = recipe.data.image_size
+    if recipe.model.backbone.architecture == "efficientnet_lite" and side is not None:
+        if side < LEAST_SIDE:
+            yield (
+                "data.image_size",
+                f"must be at least {LEAST_SIDE} for efficientnet_lite, which photos "
+                f"start from but for --from-scratch. Received: {side}.",
             )
 
 

@@ -29,7 +29,9 @@ def of_run(content, origin):
     json_files.check(content["settings"], origin, OlderSettings)
     settings = OlderSettings(**content["settings"])
     if settings.recipe is None:
-        return from_options(settings.model_dump(exclude=_NOT_OPTIONS))
+        # Photos, too, started from nothing where no preset was named.
+        options = settings.model_dump(exclude=_NOT_OPTIONS)
+        return from_options({**options, "from_scratch": settings.preset is None})
     recipe = from_dict(settings.recipe, origin)
     if settings.epochs != recipe.training.epochs:
         recipe = change(recipe, [f"training.epochs={settings.epochs}"], origin)

@@ -11,6 +11,7 @@ PLACES = {
     "latent_proxies": "proxies.latent",
     "max_triplets": "loss.hier.max_triplets",
     "preset": "model.backbone.preset",
+    "from_scratch": "model.backbone",
     "embedding_dim": "model.embedding_dim",
     "epochs": "training.epochs",
     "batch_size": "data.batch_size",

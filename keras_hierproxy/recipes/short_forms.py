@@ -27,6 +27,10 @@ _WITH_HIER = ("hier", "hpl-hier")
 _ON_THE_BALL = (*_WITH_HIER, "hyp")
 # Letters, whose sides and borders mean something; other data is photos.
 DRAWN = ("glyphs", "omniglot", "letters")
+# What photos start from, by what it is built of, and rates that suit it.
+PHOTOS = "efficientnet_lite0_imagenet"
+_ARCHITECTURE = "efficientnet_lite"
+_OF_PHOTOS = {"backbone": 1e-4, "head": 1e-3}
 _AUGMENT = {"affine": "RandomAffine", "crop": "RandomResizedCrop", "none": None}
 
 
@@ -66,9 +70,10 @@ def _tree(
     latent_proxies=None,
     max_triplets=None,
     preset=None,
+    from_scratch=False,
     embedding_dim=None,
     epochs=10,
-    batch_size=128,
+    batch_size=None,
     images_per_class=None,
     learning_rate=None,
     proxy_learning_rate=1e-2,
@@ -79,6 +84,15 @@ def _tree(
     refuse_beside_loss(loss, locals())
     if loss not in LOSSES:
         raise ValueError(f"--loss takes any of {', '.join(LOSSES)}. Received: {loss}.")
+    if from_scratch and preset is not None:
+        raise ValueError(
+            "--from-scratch does not go with --preset, which names what to start "
+            f"from. Received: --preset {preset}."
+        )
+    if preset is None and not from_scratch and data not in DRAWN:
+        preset = PHOTOS
+    if batch_size is None:
+        batch_size = 32 if preset == PHOTOS else 128
     main = METHODS.get(loss, loss.replace("-", "_"))
     terms = [_term(main, temperature=0.2) if loss == "hyp" else _term(main)]
     if loss in _WITH_HIER:
@@ -97,6 +111,8 @@ def _tree(
     rates = _defaults(optimizers.grouped)
     if preset is None:
         rates |= optimizers.FROM_SCRATCH
+    elif preset == PHOTOS:
+        rates |= _OF_PHOTOS
     if learning_rate is not None:
         rates |= dict.fromkeys(("backbone", "head"), learning_rate)
     stem = os.path.basename(os.path.abspath(data)).removesuffix(".csv")
@@ -152,17 +168,22 @@ def _term(name, **changes):
 
 
 def _model(preset, embedding_dim):
-    if preset is not None:
+    if preset not in (None, PHOTOS):
         return {
             "embedding_dim": embedding_dim,
             "backbone": {"preset": absolute(preset)},
         }
-    head = _defaults(
-        ImageEmbedder, "embedding_dim", "pooling", "last_norm", "head_initializer"
-    )
-    if embedding_dim is not None:
-        head["embedding_dim"] = embedding_dim
-    return {**head, "backbone": {"architecture": "conv4"}}
+    known = _defaults(ImageEmbedder)
+    backbone = {"architecture": "conv4"}
+    if preset == PHOTOS:
+        backbone = {"preset": PHOTOS, "architecture": _ARCHITECTURE}
+    return {
+        "embedding_dim": embedding_dim or known["embedding_dim"],
+        "pooling": known["pooling"],
+        "last_norm": known["last_norm"],
+        "head_initializer": known["head_initializer"],
+        "backbone": backbone,
+    }
 
 
 def _without_none(tree):

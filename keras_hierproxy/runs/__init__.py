@@ -17,6 +17,7 @@ from keras_hierproxy.runs.evaluation import evaluate_split as evaluate_split
 from keras_hierproxy.runs.evaluation import evaluation_source as evaluation_source
 from keras_hierproxy.runs.evaluation import holds_embeddings as holds_embeddings
 from keras_hierproxy.runs.evaluation import load_split as load_split
+from keras_hierproxy.runs.fastest_backend import faster_backend as faster_backend
 from keras_hierproxy.runs.folders import check_empty as check_empty
 from keras_hierproxy.runs.place import Place as Place
 from keras_hierproxy.runs.place import data_root as data_root

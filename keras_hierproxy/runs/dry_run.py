@@ -18,10 +18,12 @@ from keras_hierproxy.callbacks import HierarchyUpdate
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.datasets.official.cars import COUNTS as CARS
 from keras_hierproxy.datasets.official.cub import COUNTS as CUB
+from keras_hierproxy.datasets.official.fashion_products import SMALL as FASHION
 from keras_hierproxy.datasets.official.grocery_store import COUNTS as GROCERY_STORE
 from keras_hierproxy.datasets.official.in_shop import COUNTS as IN_SHOP
 from keras_hierproxy.datasets.official.inaturalist import COUNTS as INATURALIST
 from keras_hierproxy.datasets.official.sop import COUNTS as SOP
+from keras_hierproxy.recipes.combinations import parameters
 from keras_hierproxy.recipes.short_forms import DRAWN
 from keras_hierproxy.runs import sample_layouts
 from keras_hierproxy.runs.data import load_data
@@ -43,6 +45,7 @@ _PUBLISHED = {
         ("in_shop", IN_SHOP),
         ("inaturalist", INATURALIST),
         ("grocery_store", GROCERY_STORE),
+        ("fashion_products", FASHION),
     )
 }
 
@@ -219,7 +222,8 @@ def _made_up(trial, place, folder):
     write(folder, num_classes, images_per_class, sample_layouts.save_noise)
     if is_known:
         place = dataclasses.replace(place, root=str(folder))
-        return data.model_copy(update={"validation": 0.0}), place
+        none = {"validation": 0.0} if _draws_validation(data) else {}
+        return data.model_copy(update=none), place
     place = dataclasses.replace(place, root=None)
     return data.model_copy(update={"name": str(folder)}), place
 
@@ -231,7 +235,9 @@ def _whole(recipe, train):
         return train
     num_images, num_classes, _ = _PUBLISHED[name]
     share = recipe.data.validation
-    held_out = round((0.15 if share is None else share) * num_classes)
+    if share is None:
+        share = 0.15 if _draws_validation(recipe.data) else 0
+    held_out = round(share * num_classes)
     num_images = round(num_images * (1 - held_out / num_classes))
     num_classes -= held_out
     labels = [np.arange(num_images) % num_classes]
@@ -240,6 +246,11 @@ def _whole(recipe, train):
     pixels = np.zeros(train.images.shape[1:], "uint8")
     images = np.broadcast_to(pixels, (num_images, *pixels.shape))
     return RetrievalDataset(images, np.stack(labels, axis=1), name=name)
+
+
+def _draws_validation(data):
+    """Whether validation classes are drawn from the training ones of a known set."""
+    return "validation" in parameters(datasets.loader(data.name))
 
 
 def _two_steps(embedder, batches, recipe):

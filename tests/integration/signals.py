@@ -31,7 +31,8 @@ COMMANDS = ("train", "zoo", "evaluate", "embed")
 SIGNALS = ("KILL", "TERM", "INT", "STOP")
 # Beginning again more often than that is no progress.
 MOST_STARTS = 4
-_SMALL = ["--epochs", "3", "--batch-size", "18", "--image-size", "32"]
+_SMALL = ["--from-scratch", "--epochs", "3", "--batch-size", "18"]
+_SMALL += ["--image-size", "32"]
 _ZOO = ["hierproxy_cnn_glyphs", "--epochs", "2"]
 
 

@@ -46,7 +46,7 @@ def command(*words):
 def main(folder):
     photos, run = folder / "photos", folder / "run"
     write_photos(photos, "abcdef")
-    data = ("--data", photos, "--image-size", 16)
+    data = ("--data", photos, "--image-size", 16, "--from-scratch")
     assert command("train", *data, "--epochs", 1, "--output", run) == 0
     assert command("evaluate", run, "--data", photos) == 0
     assert command("embed", photos, run, "--output", folder / "points") == 0

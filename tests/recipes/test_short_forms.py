@@ -88,6 +88,46 @@ def test_a_preset_in_a_folder_says_the_size_of_its_images(tmp_path):
         assert preset_images.image_shape(folder) == preset_images.image_shape(name)
 
 
+@pytest.mark.parametrize("data", ["photos/", "photos.csv", "fashion_products", "cub"])
+def test_photos_start_from_imagenet(data):
+    recipe = from_options({"data": data})
+    assert recipe.model.backbone.preset == recipes.PHOTOS in shipped.presets()
+    assert recipe.image_shape == (128, 128, 3) and recipe.data.batch_size == 32
+    rates = recipe.optimizer.learning_rate
+    assert rates.backbone < rates.head < rates.proxies
+    # Named, it is the same; unless it is not wanted.
+    assert from_options({"data": data, "preset": recipes.PHOTOS}) == recipe
+    scratch = from_options({"data": data, "from_scratch": True})
+    assert scratch.model.backbone.preset is None and scratch.image_shape is None
+    assert scratch.data.batch_size == 128
+    assert from_options({"data": data, "image_size": 48}).image_shape == (48, 48, 3)
+
+
+def test_letters_start_from_nothing():
+    for data in ("glyphs", "omniglot", "letters"):
+        recipe = from_options({"data": data})
+        assert recipe == from_options({"data": data, "from_scratch": True})
+        assert recipe.model.backbone.preset is None
+
+
+def test_runs_of_before_started_from_nothing():
+    recipe = recipes.of_run({"settings": {"data": "photos/"}}, "run.json")
+    assert recipe == from_options({"data": "photos/", "from_scratch": True})
+
+
+def test_photos_are_read_in_the_size_that_was_asked_for(tmp_path):
+    write_photos(tmp_path / "photos", "abcdefgh", side=40)
+    data = f"{tmp_path}/photos"
+    recipe = from_options({"data": data, "image_size": 40, "loss": "proxy-anchor"})
+    splits = runs.load_data(recipe.data, runs.Place(), recipe.image_shape)
+    embedder = recipes.build_embedder(recipe, splits.train, 0, 2)
+    assert embedder.input_shape == (None, 40, 40, 3) and embedder.pretrained
+    assert embedder.embedding_dim == 128
+    again = models.ImageEmbedder.from_preset(recipes.PHOTOS)
+    one, other = (each.backbone.get_weights()[0] for each in (embedder, again))
+    assert (one == other).all()
+
+
 @pytest.mark.parametrize(
     ("options", "batch"),
     [
@@ -113,6 +153,11 @@ def test_batches_hold_whole_classes(options, batch):
         ({"loss": "hpl-taxonomy", "data": "cub"}, "loss hpl` learns a hierarchy"),
         ({"loss": "mse"}, "--loss takes any of hpl, .* Received: mse"),
         ({"data": "glyhps"}, "neither a data set .* Did you mean 'glyphs'"),
+        ({"data": "a/", "image_size": 16}, "^--image-size must be at least 32 for eff"),
+        (
+            {"data": "a/", "preset": "so_cnn_letters", "from_scratch": True},
+            "^--from-scratch does not go with --preset.*Received: --preset so_cnn_lett",
+        ),
         ({"batch_size": 2, "images_per_class": 4}, "^--images-per-class must divide"),
     ],
 )
@@ -134,6 +179,7 @@ def test_settings_are_changed_as_those_of_a_recipe():
 def test_a_run_is_repeated_by_its_folder(call, tmp_path):
     write_photos(tmp_path / "photos", "abcdefghi", images_per_class=4, side=16)
     options = ("--data", "photos", "--image-size", 16, "--batch-size", 8)
+    options += ("--from-scratch",)
     changes = ("--set", "loss.margin=0.2")
     told = (*options, *changes, "--epochs", 1)
     assert call("train", *told, "-o", "zero")[0] == 0
@@ -162,7 +208,7 @@ def test_a_run_is_repeated_by_its_folder(call, tmp_path):
 
 
 def test_any_run_can_be_tried(call):
-    options = ("--data", "photos/", "--loss", "hpl-taxonomy", "--image-size", 16)
+    options = ("--data", "photos/", "--loss", "hpl-taxonomy", "--image-size", 32)
     code, stdout, stderr = call(
         "train",
         *options,
