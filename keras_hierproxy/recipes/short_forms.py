@@ -27,10 +27,12 @@ _WITH_HIER = ("hier", "hpl-hier")
 _ON_THE_BALL = (*_WITH_HIER, "hyp")
 # Letters, whose sides and borders mean something; other data is photos.
 DRAWN = ("glyphs", "omniglot", "letters")
-# What photos start from, by what it is built of, and rates that suit it.
+# What photos start from, what it is built of, and rates that suit it: on groceries
+# (128 pixels, a fifth of the photos held out) a third of them, and three times as much
+# for the backbone, retrieved worse after as many epochs.
 PHOTOS = "efficientnet_lite0_imagenet"
 _ARCHITECTURE = "efficientnet_lite"
-_OF_PHOTOS = {"backbone": 1e-4, "head": 1e-3}
+_OF_PHOTOS = {"backbone": 3e-4, "head": 2e-3}
 _AUGMENT = {"affine": "RandomAffine", "crop": "RandomResizedCrop", "none": None}
 
 
