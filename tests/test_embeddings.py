@@ -466,3 +466,10 @@ def test_a_folder_that_is_not_there(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="There are no embeddings in"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("dimension", [0, -1, 2.0, True, "3", None])
+def test_dimensions_that_are_none(dimension, tmp_path):
+    with pytest.raises(ValueError, match="`dimension` must be a positive int"):
+        EmbeddingWriter(tmp_path / "out", data_set(), khp.geometry.Sphere(), dimension)
+    assert not (tmp_path / "out").exists()

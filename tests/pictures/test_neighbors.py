@@ -212,3 +212,12 @@ def test_no_class_is_shared_by_none():
 def test_digits_tell_neighbors_apart(geometry, similarities, texts):
     shown = similarity_texts(np.array(similarities, "float32"), geometry)
     assert shown == texts
+
+
+@pytest.mark.parametrize("name", ["num_queries", "num_neighbors"])
+@pytest.mark.parametrize("number", [0, -1, 2.5, True, "3"])
+def test_numbers_that_are_none(name, number, data, points, tmp_path):
+    path = tmp_path / "neighbors.png"
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive int"):
+        pictures.plot_neighbors(data, points, path, **{name: number})
+    assert not path.exists()
