@@ -41,7 +41,7 @@ def _set_environment(environment):
     os.environ.update(environment)
 
 
-def compare(processes, builders, rounds, tolerance=1e-3):
+def compare(processes, builders, rounds, tolerance=1e-3, summarize=min):
     """Times what each builder builds.
 
     Args:
@@ -52,9 +52,10 @@ def compare(processes, builders, rounds, tolerance=1e-3):
             each one's absolute values.
         rounds: how many turns each contender gets.
         tolerance: how far the sums may be apart, relative to the first contender's.
+        summarize: function of a contender's turns, by default the least.
 
     Returns:
-        Dict from a contender's name to the least seconds of a step.
+        Dict from a contender's name to the summary of the seconds of its steps.
     """
     sums = {
         name: processes[name].submit(_build, *builder).result()
@@ -67,7 +68,7 @@ def compare(processes, builders, rounds, tolerance=1e-3):
     for _ in range(rounds):
         for name, turns in seconds.items():
             turns.append(processes[name].submit(_take_turn).result())
-    return {name: min(turns) for name, turns in seconds.items()}
+    return {name: summarize(turns) for name, turns in seconds.items()}
 
 
 _step = None  # of this process

@@ -49,6 +49,7 @@ def conv4(image_shape=(32, 32, 1), filters=64, **unknown):
     for width in widths:
         x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
         x = keras.layers.BatchNormalization()(x)
-        x = keras.layers.ReLU()(x)
+        # The same as activation before pooling, at a quarter of its cost.
         x = keras.layers.MaxPooling2D()(x)
+        x = keras.layers.ReLU()(x)
     return keras.Model(inputs, x, name="conv4")

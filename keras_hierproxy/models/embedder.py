@@ -29,6 +29,7 @@ from keras_hierproxy.models.batches_to_fit import (
     unchecked,
 )
 from keras_hierproxy.models.export import export
+from keras_hierproxy.models.faster_on_torch import faster_on_torch
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.models.keeping_weights import keeping_weights
 from keras_hierproxy.models.optimizer_order import load_in_order_of
@@ -264,7 +265,12 @@ class Embedder:
                 restored = backup.restore(self, epochs)
                 if restored is not None:
                     kwargs["initial_epoch"] = restored
-        with keeping_weights(self), prepare, _naming_loss(self.loss):
+        with (
+            keeping_weights(self),
+            faster_on_torch(self),
+            prepare,
+            _naming_loss(self.loss),
+        ):
             return super().fit(
                 batches,
                 epochs=epochs,

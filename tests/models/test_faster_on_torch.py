@@ -1,0 +1,132 @@
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_hierproxy as khp
+from keras_hierproxy.keras_internals import all_layers
+from keras_hierproxy.models.faster_on_torch import faster_on_torch
+from tests.gradients import value_and_gradients
+
+X = np.random.default_rng(0).normal(1, 2, (5, 9, 8, 4)).astype("float32")
+IS_TORCH = keras.config.backend() == "torch"
+
+FASTER = [
+    layers.Conv2D(6, 3, padding="same", activation="relu"),
+    layers.Conv2D(6, (3, 2), strides=2, padding="same", use_bias=False),
+    layers.Conv2D(6, 3, dilation_rate=2, activation="softmax"),
+    layers.Conv2D(6, 3, groups=2),
+    layers.DepthwiseConv2D(3, 2, "same", depth_multiplier=2, activation="tanh"),
+    layers.MaxPooling2D(),
+    layers.MaxPooling2D(3, 2, "same"),
+    layers.AveragePooling2D(3, 2, "same"),
+    layers.BatchNormalization(epsilon=1e-2, momentum=0.9),
+    layers.BatchNormalization(axis=3),
+    layers.BatchNormalization(dtype="mixed_bfloat16"),
+]
+# Left as they are.
+OTHERS = [
+    layers.Conv2D(6, 3, data_format="channels_first"),
+    layers.BatchNormalization(axis=1),
+    layers.BatchNormalization(scale=False),
+    layers.BatchNormalization(center=False),
+    layers.BatchNormalization(renorm=True),
+]
+
+
+def computed(layer, context):
+    """Output, gradients and statistics of a fresh copy of a layer."""
+    model = keras.Sequential(
+        [keras.Input(X.shape[1:]), type(layer).from_config(layer.get_config())]
+    )
+    model.compile(jit_compile=False)
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.uniform(0.5, 2, w.shape) for w in model.weights])
+    weights = rng.normal(size=(len(X), *model.output_shape[1:])).astype("float32")
+    weights = keras.ops.convert_to_tensor(weights)
+
+    def value(x):
+        outputs = keras.ops.cast(model(x, training=True), "float32")
+        return keras.ops.sum(outputs * weights)
+
+    with context(model):
+        changed = "call" in vars(model.layers[0])
+        outputs = keras.ops.convert_to_numpy(model(X, training=True))
+        _, by_inputs, by_weights = value_and_gradients(
+            value, [X], model.trainable_variables
+        )
+    assert not any("call" in vars(each) for each in all_layers(model))
+    statistics = [weight.numpy() for weight in model.non_trainable_variables]
+    return changed, [outputs, *by_inputs, *by_weights, *statistics]
+
+
+@pytest.mark.parametrize("layer", [*FASTER, *OTHERS], ids=lambda each: each.name)
+def test_computes_what_keras_does(layer):
+    if not IS_TORCH:
+        pytest.skip("changes nothing elsewhere")
+    _, expected = computed(layer, lambda model: contextlib.nullcontext())
+    changed, actual = computed(layer, faster_on_torch)
+    assert changed == (layer in FASTER)
+    tolerance = 1e-2 if layer.compute_dtype == "bfloat16" else 1e-4
+    for one, other in zip(actual, expected, strict=True):
+        scale = tolerance * max(1, np.abs(other).max())
+        np.testing.assert_allclose(one, other, rtol=0, atol=scale)
+
+
+def changed_while_fitting():
+    """Which of an embedder's layers are others while it trains."""
+    embedder = khp.models.ImageEmbedder(
+        khp.models.conv4((16, 16, 1), filters=2), num_classes=2, embedding_dim=4
+    )
+    embedder.compile(loss=khp.losses.ProxyAnchorLoss())
+    changed = []
+    tell = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda *_: changed.extend(
+            type(each).__name__ for each in all_layers(embedder) if "call" in vars(each)
+        )
+    )
+    images = np.zeros((4, 16, 16, 1), "float32")
+    embedder.fit(images, np.arange(4) % 2, verbose=0, callbacks=[tell])
+    assert not any("call" in vars(each) for each in all_layers(embedder))
+    return changed
+
+
+def test_an_embedder_is_faster_while_it_trains():
+    kinds = 4 * ["BatchNormalization", "Conv2D", "MaxPooling2D"] if IS_TORCH else []
+    assert sorted(changed_while_fitting()) == sorted(kinds)
+
+
+def test_layers_are_as_before_after_an_error():
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.MaxPooling2D()])
+    model.compile(jit_compile=False)
+    with pytest.raises(KeyboardInterrupt), faster_on_torch(model):
+        raise KeyboardInterrupt
+    assert "call" not in vars(model.layers[0])
+
+
+def test_layers_of_ones_own_are_left():
+    class Own(layers.MaxPooling2D):
+        pass
+
+    model = keras.Sequential([keras.Input((4, 4, 1)), Own()])
+    model.compile(jit_compile=False)
+    with faster_on_torch(model):
+        assert "call" not in vars(model.layers[0])
+
+
+def test_frozen_and_predicting_normalization_uses_its_statistics():
+    model = keras.Sequential([keras.Input(X.shape[1:]), layers.BatchNormalization()])
+    model.compile(jit_compile=False)
+    with faster_on_torch(model):
+        expected = keras.ops.convert_to_numpy(model(X, training=False))
+        model.layers[0].trainable = False
+        actual = keras.ops.convert_to_numpy(model(X, training=True))
+    np.testing.assert_array_equal(actual, expected)
+    assert not model.layers[0].moving_mean.numpy().any()
+
+
+def test_pieces_are_more_than_one(monkeypatch):
+    monkeypatch.setattr("keras_hierproxy.models.faster_on_torch._PIECE_SIZE", 600)
+    test_computes_what_keras_does(FASTER[8])
