@@ -424,7 +424,7 @@ def test_what_has_no_tree_is_refused(refused, trained, photos):
     Path("hpl/run.json").write_text(json.dumps(record))
     for run, message in (
         (trained, "has no hierarchy to draw: it was trained by photos-proxy-anchor"),
-        ("young", "came before the first in which one is learned. --loss hpl, hier"),
+        ("young", "came before epoch 3, in which one is first learned. Go on with"),
         ("hpl", "'others/train' had 5 classes and has 6"),
         (photos, "is not the folder of a run"),
     ):
