@@ -23,7 +23,8 @@ pytestmark = pytest.mark.host
 load = khp.embeddings.load
 NUM_MUTATIONS = int(os.environ.get("MUTATIONS", 100))
 POINTS = np.eye(6, 3, dtype="float32") + 0.1
-PATHS = [f"photos/{name}.png" for name in "abcdef"]
+NAMES = [f"{name}.png" for name in "abcdef"]
+PATHS = [f"photos/{name}" for name in NAMES]
 
 
 def begin(folder):
@@ -31,7 +32,7 @@ def begin(folder):
         np.zeros((6, 4, 4, 3), "uint8"),
         [[0, 0], [0, 0], [1, 0], [1, 0], [2, 1], [2, 1]],
         class_names=[["x", "y", "z"], ["v", "w"]],
-        paths=PATHS,
+        paths=NAMES,
     )
     identity = {"model": {}, "data": {"name": "letters", "path": "photos"}}
     return EmbeddingWriter(
@@ -130,7 +131,7 @@ def shows(path, secret):
         secret(folder)
         stored = copied(folder)
         items = stored / "items.csv"
-        items.write_bytes(items.read_bytes().replace(b"photos/a.png", path.encode()))
+        items.write_bytes(items.read_bytes().replace(b"a.png", path.encode()))
         tree = json.loads((stored / "embeddings.json").read_text())
         tree["files"]["items.csv"] = items.stat().st_size
         (stored / "embeddings.json").write_text(json.dumps(tree))
@@ -230,10 +231,10 @@ CASES = [
     refused("position beyond", begun_with("position", 70), "progress.json"),
     refused("skipped 3", begun_with("skipped", 3), "progress.json.*skipped"),
     refused("identity", begun_with("identity", []), "progress.json.*identity"),
-    right("a picture of the data", shows("photos/a.png", nothing), True),
-    right("a picture beside", shows("secret.png", nothing), False),
-    right("dots", shows("photos/../secret.png", nothing), False),
-    right("a link", shows("photos/a.png", link), False),
+    right("a picture of the data", shows("a.png", nothing), True),
+    right("a picture beside", shows("../secret.png", nothing), False),
+    right("dots", shows("./../secret.png", nothing), False),
+    right("a link", shows("a.png", link), False),
 ]
 
 
@@ -252,4 +253,6 @@ def test_mutated_embeddings(seed, judge, tmp_path):
 
 def _is_read(stored):
     np.testing.assert_equal(stored.points, 0.1 * POINTS)
-    return stored.paths == tuple(PATHS) and bool(repr(stored))
+    # The folder that they start from may be what was mutated.
+    names = [os.path.basename(path) for path in stored.paths]
+    return names == NAMES and bool(repr(stored))
