@@ -166,13 +166,14 @@ def _model(model):
 
 
 def _image_size(recipe):
-    side = recipe.data.image_size
-    if recipe.model.backbone.architecture == "efficientnet_lite" and side is not None:
+    side, backbone = recipe.data.image_size, recipe.model.backbone
+    if backbone.architecture == "efficientnet_lite" and side is not None:
         if side < LEAST_SIDE:
+            default = ", which photos start from but for --from-scratch"
             yield (
                 "data.image_size",
-                f"must be at least {LEAST_SIDE} for efficientnet_lite, which photos "
-                f"start from but for --from-scratch. Received: {side}.",
+                f"must be at least {LEAST_SIDE} for efficientnet_lite"
+                f"{default if backbone.preset else ''}. Received: {side}.",
             )
 
 

@@ -262,7 +262,7 @@ def test_what_does_not_fit_the_backbone(changes, message, build):
 def test_a_network_for_photos_scales_them_itself(build, monkeypatch):
     images = RNG.integers(0, 256, (24, 32, 32, 3)).astype("uint8")
     monkeypatch.setitem(globals(), "TRAIN", RetrievalDataset(images, LABELS, name="a"))
-    changes = ('model.backbone.architecture="efficientnet_lite"',)
+    changes = ('model.backbone.architecture="efficientnet_lite"', "data.image_size=32")
     arguments = "model.backbone.arguments={variant=1}"
     _, batches, embedder = build(*changes, arguments)
     assert embedder.preprocessor is None

@@ -68,7 +68,7 @@ def test_what_is_written_into_a_run_is_the_same_recipe(tiny_recipe):
         ("data.augment.scale=1", "scale: must be a list of 2 numbers. Received: 1"),
         ("data.augment.scale=[0.5,2.0]", "RandomResizedCrop: scale must be .* most 1"),
         ('data.augment.name="RandomCrop"', "RandomCrop is unknown. Did you mean Rand"),
-        ('data.name="cup"', "data.name: cup is unknown. Did you mean cub?"),
+        ('data.name="cup"', "data.name: 'cup' is neither a data set.* mean 'cub'"),
         ('ours=["loss.mrgin"]', "ours: loss.mrgin: is unknown. Did you mean margin?"),
     ],
 )
