@@ -1,7 +1,7 @@
 # Everything happens in .venv, made on first use by Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
-BACKENDS ?= tensorflow jax torch
+BACKENDS ?= torch jax tensorflow
 ARGS ?=
 # Each benchmark is a script; side_by_side.py is what they import. Those that measure what
 # is learned, not how fast, take options, and hours.
@@ -21,7 +21,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 help:
 	@echo "make demo         fine-tune a preset on the glyph set, write runs/demo/;"
 	@echo "                  from nothing: make demo ARGS=--from-scratch"
-	@echo "make test         run the tests on TensorFlow, JAX and PyTorch"
+	@echo "make test         run the tests on PyTorch, JAX and TensorFlow"
 	@echo "                  one of them: make test BACKENDS=jax"
 	@echo "                  part of them: make test ARGS='tests/losses -k anchor'"
 	@echo "make dev          install what development needs, and nothing else"

@@ -1,6 +1,6 @@
 """Runs the tests once per Keras backend and ends with one summary.
 
-    python tests/run.py [--all] [--backend tensorflow jax torch] [pytest arguments]
+    python tests/run.py [--all] [--backend torch jax tensorflow] [pytest arguments]
 
 A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
 not depend on the backend: only the first runs them. So it is with those marked
@@ -23,7 +23,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
-BACKENDS = ["tensorflow", "jax", "torch"]
+# PyTorch first: what runs once has nothing to trace or to compile there.
+BACKENDS = ["torch", "jax", "tensorflow"]
 NO_TESTS_COLLECTED = 5
 # Side by side by files: a file's tests share what they compiled and trained. In the
 # order of tests/conftest.py; xdist's own begins with the files of the most tests.
@@ -67,10 +68,14 @@ def split_arguments(arguments):
 def run_backend(backend, pytest_arguments, report):
     print(f"\n==== {backend} ====", flush=True)
     started = time.monotonic()
+    # Bytecode is kept, whatever the caller's shell says: workers and the many processes
+    # that tests start would each compile every file of ours, and rewrite its asserts.
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     exit_code = subprocess.run(
         [*PYTEST, f"--junitxml={report}", *pytest_arguments],
         cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": backend},
+        env=environment,
     ).returncode
     outcome = Outcome(backend, time.monotonic() - started)
     if report.exists():

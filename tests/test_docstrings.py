@@ -57,6 +57,7 @@ def little_data(monkeypatch, files):
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_run(name, little_data, capsys):
     """With `khp`, `keras` and `np` alone, as a reader pastes them.

@@ -62,8 +62,15 @@ def little_data(monkeypatch, tmp_path):
     monkeypatch.setattr(khp.datasets, "load", {"glyphs": splits}.__getitem__)
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("place", blocks("python"))
+def python_blocks():
+    """Where they stand; those that export run on TensorFlow, each time."""
+    return [
+        pytest.param(place, marks=() if ".export(" in block else pytest.mark.nightly)
+        for place, block in blocks("python").items()
+    ]
+
+
+@pytest.mark.parametrize("place", python_blocks())
 def test_python_block(little_data, place):
     block = blocks("python")[place]
     if ".export(" in block and keras.config.backend() != "tensorflow":
