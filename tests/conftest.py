@@ -8,7 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0",
+    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0"
+    " --xla_cpu_use_fusion_emitters=false",
 )
 # JAX takes what another process, or an earlier run, has compiled.
 os.environ.setdefault(
