@@ -74,6 +74,8 @@ def peer_efficientnet_lite():
     """EfficientNet-Lite0; pads both sides alike, as networks of PyTorch do."""
     from torch import nn
 
+    from keras_hierproxy.models.efficientnet_lite import STAGES
+
     def convolution(channels, filters, kernel, stride=1, groups=1, activate=True):
         padding = kernel // 2
         layers = [
@@ -100,15 +102,7 @@ def peer_efficientnet_lite():
             return x + self.layers(x) if self.adds else self.layers(x)
 
     layers, channels = [convolution(3, 32, 3, 2)], 32
-    for count, kernel, stride, expansion, filters in (
-        (1, 3, 1, 1, 16),
-        (2, 3, 2, 6, 24),
-        (2, 5, 2, 6, 40),
-        (3, 3, 2, 6, 80),
-        (3, 5, 1, 6, 112),
-        (4, 5, 2, 6, 192),
-        (1, 3, 1, 6, 320),
-    ):
+    for count, kernel, stride, expansion, filters in STAGES:
         for block in range(count):
             step = stride if block == 0 else 1
             layers.append(Block(channels, filters, kernel, step, expansion))

@@ -21,7 +21,7 @@ def on_cpu(monkeypatch):
     """A function of the names of the backends that are installed."""
 
     def on_cpu(*installed):
-        monkeypatch.setattr(fastest_backend, "_computes_on_cpu", lambda: True)
+        monkeypatch.setattr(fastest_backend, "computes_on_cpu", lambda: True)
         monkeypatch.setattr(importlib.util, "find_spec", installed.count)
 
     return on_cpu
@@ -48,13 +48,13 @@ def test_nothing_is_said_where_a_gpu_computes_or_nothing_was_measured(
     on_cpu("torch", "tensorflow", "jax")
     other = recipes.from_options({"data": "photos/", "preset": "so_deit_glyphs"})
     assert faster_backend(other) is None
-    monkeypatch.setattr(fastest_backend, "_computes_on_cpu", lambda: False)
+    monkeypatch.setattr(fastest_backend, "computes_on_cpu", lambda: False)
     assert faster_backend(PHOTOS) is faster_backend(LETTERS) is None
 
 
 def test_this_machine_is_seen_as_what_it_is():
     on_cpu = all("cpu" in str(v.value.device).lower() for v in [keras.Variable(1.0)])
-    assert fastest_backend._computes_on_cpu() == on_cpu
+    assert fastest_backend.computes_on_cpu() == on_cpu
 
 
 @pytest.mark.host

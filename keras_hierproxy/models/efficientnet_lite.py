@@ -10,7 +10,7 @@ from keras_hierproxy import checks
 # Width and depth of each variant, as multiples of variant 0.
 _SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2), (1.2, 1.4), (1.4, 1.8))
 # Blocks, kernel, stride, expansion and channels of each stage.
-_STAGES = (
+STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
     (2, 5, 2, 6, 40),
@@ -57,9 +57,9 @@ def efficientnet_lite(variant=0, image_shape=(224, 224, 3)):
     inputs = keras.Input(image_shape)
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(inputs)
     x = _convolve(x, "stem", _STEM, 3, strides=2)
-    for stage, (blocks, kernel, stride, expansion, channels) in enumerate(_STAGES):
+    for stage, (blocks, kernel, stride, expansion, channels) in enumerate(STAGES):
         # The first and the last stage are as deep in all variants.
-        if 0 < stage < len(_STAGES) - 1:
+        if 0 < stage < len(STAGES) - 1:
             blocks = math.ceil(depth * blocks)
         for block in range(blocks):
             x = _block(

@@ -13,6 +13,7 @@ import keras
 from keras import layers, ops
 
 from keras_hierproxy.keras_internals import all_layers
+from keras_hierproxy.ops.device import computes_on_cpu
 
 # Numbers of a piece of an array, 1 MB: it should stay in the cache.
 _PIECE_SIZE = 2**18
@@ -29,7 +30,8 @@ def faster_on_torch(model):
         model: a built and compiled `keras.Model`.
     """
     changed = []
-    if _is_torch_on_cpu() and not model.jit_compile:
+    is_torch = keras.config.backend() == "torch"
+    if is_torch and computes_on_cpu() and not model.jit_compile:
         for layer in all_layers(model):
             # Exactly of the type: one derived from it may compute something else.
             call = _CALLS.get(type(layer))
@@ -42,11 +44,6 @@ def faster_on_torch(model):
     finally:
         for layer in changed:
             del vars(layer)["call"]
-
-
-def _is_torch_on_cpu():
-    is_torch = keras.config.backend() == "torch"
-    return is_torch and "cpu" in str(ops.zeros(1).device)
 
 
 def _fits(layer):

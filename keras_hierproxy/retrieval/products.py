@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from keras_hierproxy.ops.device import computes_on_cpu
+
 # Similarities that an accelerator holds at a time: 1 GB.
 BLOCK_ON_DEVICE = 1 << 28
 # The bits of a float32 that products in TF32 keep: sign, exponent, first 10 of 23.
@@ -19,8 +21,7 @@ def inner_products(gallery):
         `DeviceProducts` where Keras's backend computes on an accelerator, else
         `FaissProducts`.
     """
-    device = str(getattr(ops.zeros(1), "device", "cpu"))
-    return (FaissProducts if "cpu" in device.lower() else DeviceProducts)(gallery)
+    return (FaissProducts if computes_on_cpu() else DeviceProducts)(gallery)
 
 
 class FaissProducts:

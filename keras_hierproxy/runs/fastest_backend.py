@@ -4,6 +4,8 @@ import importlib.util
 
 import keras
 
+from keras_hierproxy.ops.device import computes_on_cpu
+
 # Images a second in training, on 2 cores that did nothing else; they compare within a
 # network. EfficientNet-Lite0 at 64 pixels in batches of 64, Conv-4 as measured by
 # `benchmarks/training.py`.
@@ -27,14 +29,9 @@ def faster_backend(recipe):
     """
     speed = TRAINING_SPEED.get(recipe.model.backbone.architecture, {})
     here = speed.get(keras.backend.backend())
-    if here is None or not _computes_on_cpu():
+    if here is None or not computes_on_cpu():
         return None
     installed = [name for name in speed if importlib.util.find_spec(name)]
     fastest = max(installed, key=speed.get)
     times = speed[fastest] / here
     return (fastest, times) if times >= _WORTH_IT else None
-
-
-def _computes_on_cpu():
-    # Each backend's tensors say in their own words where they lie.
-    return "cpu" in str(keras.ops.zeros(1).device).lower()
