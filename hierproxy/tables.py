@@ -58,6 +58,27 @@ def print_metrics(data, columns):
         console.print(f"Queries left out, {why}: {excluded:,}.")
 
 
+def print_training(test, metrics, last):
+    """What a run has reached.
+
+    Args:
+        test: the test classes.
+        metrics: dict, those of the run.
+        last: bool, whether the last epoch is selected.
+    """
+    before = (metrics["test_before"], {})
+    after = (metrics["test"], metrics["intervals"])
+    print_metrics(test, {"before": before, "after": after})
+    if "reported" in metrics:
+        print_reported(metrics["reported"])
+    why = (
+        ", the last, as the recipe says"
+        if last
+        else " was best on the validation classes"
+    )
+    console.print(f"Epoch {metrics['selected_epoch']} of {metrics['epochs']}{why}.")
+
+
 def by_level(level_names, names):
     """Of each level its metrics: their names without the level to those with it."""
     from keras_hierproxy.retrieval.catalog import METRICS  # Keras runs by now

@@ -18,7 +18,7 @@ from hierproxy.options import (
 )
 from hierproxy.plan import print_plan
 from hierproxy.start import import_runs
-from hierproxy.tables import print_metrics, print_reported, print_splits
+from hierproxy.tables import print_splits, print_training
 
 # Of an epoch: in so few little is learned.
 FEW_STEPS = 4
@@ -124,23 +124,10 @@ def train(
         with console.status("Evaluating on the test classes ..."):
             metrics = run.finish()
 
-    print_metrics(
-        splits.test,
-        {
-            "before": (metrics["test_before"], {}),
-            "after": (metrics["test"], metrics["intervals"]),
-        },
-    )
+    print_training(splits.test, metrics, last=run.recipe.training.selection == "last")
     if metrics["interrupted"]:
         say(f"Stopped early. To go on after the last whole epoch: {go_on}")
-    if "reported" in metrics:
-        print_reported(metrics["reported"])
-    selected = f"Epoch {metrics['selected_epoch']} of {metrics['epochs']}"
-    if run.recipe.training.selection == "last":
-        chosen = f"{selected}, the last, as the recipe says."
-    else:
-        chosen = f"{selected} was best on the validation classes."
-    console.print(f"{chosen} Model, pictures and report.html:")
+    console.print("Model, pictures and report.html:")
     say(output)
 
 

@@ -1,8 +1,8 @@
-"""The backbones that a recipe names by their architecture."""
+"""The backbones that a recipe names, by their architecture or in a preset."""
 
 import inspect
 
-from keras_hierproxy.models import conv4, efficientnet_lite, hub
+from keras_hierproxy.models import ImageEmbedder, conv4, efficientnet_lite, hub
 from keras_hierproxy.recipes.table import unknown
 
 # Those of this package, which scale pixels themselves.
@@ -41,6 +41,61 @@ def build_backbone(backbone, image_shape):
         return architecture(**arguments)
     except Exception as error:  # whatever its code makes of them
         raise ValueError(f"model.backbone.arguments: {error}") from None
+
+
+def load_preset(recipe, image_shape, new_options):
+    """The embedder of a preset, for the recipe's images.
+
+    Args:
+        recipe: `Recipe`.
+        image_shape: `(height, width, channels)` of its images.
+        new_options: function of nothing that gives a dict of the arguments of
+            `ImageEmbedder` that the recipe states, whose layers are in no model yet.
+    """
+    embedder = _of_preset(recipe, image_shape, new_options())
+    other = _unstated(recipe, image_shape, embedder)
+    if other:
+        embedder = _of_preset(recipe, image_shape, {**new_options(), **other})
+    resizes = getattr(embedder.preprocessor, "image_size", None) is not None
+    if resizes and recipe.model.backbone.architecture is not None:
+        # Images have the recipe's size already.
+        embedder.preprocessor.image_size = None
+    return embedder
+
+
+def _of_preset(recipe, image_shape, options):
+    backbone, ours = recipe.model.backbone, {}
+    if options["proxies"] is None:
+        ours["num_classes"] = None
+    shape = backbone.arguments.get("image_shape")
+    if backbone.architecture in OURS:
+        shape = image_shape  # they take images of any size
+    if shape is not None:
+        ours["image_shape"] = tuple(shape)
+    if backbone.scale is not None:
+        ours["preprocessor"] = build_scaling(backbone)
+    return ImageEmbedder.from_preset(backbone.preset, **{**ours, **options})
+
+
+def _unstated(recipe, image_shape, embedder):
+    """What a preset must be loaded with to be trained, beside what the recipe states.
+
+    Args:
+        recipe, image_shape: as above.
+        embedder: as the preset describes it.
+
+    Returns:
+        dict of arguments of `from_preset`.
+    """
+    other = {}
+    if embedder.head is None:
+        parameters = inspect.signature(ImageEmbedder).parameters
+        other["embedding_dim"] = parameters["embedding_dim"].default
+    *own, channels = embedder.input_shape[1:]
+    resizes = embedder.preprocessor is not None
+    if recipe.data.image_size is not None and not resizes and own != [*image_shape[:2]]:
+        other["image_shape"] = (*image_shape[:2], channels)
+    return other
 
 
 def build_scaling(backbone):

@@ -1,19 +1,20 @@
 """What a recipe describes: batches, embedder, loss, optimizer."""
 
 import contextlib
-import inspect
 import os
 
 import keras
 
 from keras_hierproxy import datasets, losses, optimizers
 from keras_hierproxy.callbacks import HierarchyUpdate
-from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.layers import FitToInk, HierProxies, LatentHierarchy, Proxies
 from keras_hierproxy.models import ImageEmbedder
-from keras_hierproxy.recipes.backbones import OURS, build_backbone, build_scaling
+from keras_hierproxy.recipes.backbones import (
+    build_backbone,
+    build_scaling,
+    load_preset,
+)
 from keras_hierproxy.recipes.losses import OVER_PROXIES
-from keras_hierproxy.regularizers import SoftOrthogonality
 
 # Fields of a recipe's model that are arguments of `ImageEmbedder`.
 _OF_THE_HEAD = {"embedding_dim", "pooling", "last_norm", "head_initializer"}
@@ -108,7 +109,7 @@ def optimizer(recipe, embedder, steps_per_epoch):
         epsilon=settings.epsilon,
         clipvalue=settings.clipvalue,
         warmup_steps=settings.warmup_epochs * steps_per_epoch,
-        schedule=_schedule(recipe, steps_per_epoch),
+        schedule=settings.schedule.build(recipe.training.epochs, steps_per_epoch),
     )
 
 
@@ -135,34 +136,22 @@ def callbacks(recipe):
 
 def _embedder(recipe, train, load_weights):
     model, backbone = recipe.model, recipe.model.backbone
-    as_it_is = backbone.architecture is None
-    if backbone.preset is not None and (load_weights or as_it_is):
-        embedder = _of_preset(recipe, train)
-        other = _otherwise(recipe, train.images.shape[1:3], embedder)
-        if other:
-            embedder = _of_preset(recipe, train, **other)
-        resizes = getattr(embedder.preprocessor, "image_size", None) is not None
-        if resizes and not as_it_is:
-            # Images have the recipe's size already.
-            embedder.preprocessor.image_size = None
-        return embedder
     shape = train.images.shape[1:]
+    if backbone.preset is not None and (load_weights or backbone.architecture is None):
+        return load_preset(recipe, shape, lambda: _options(recipe, train))
     steps = [build_scaling(backbone)]
     if model.fit_to_ink is not None:
         steps.insert(0, FitToInk(model.fit_to_ink))
         shape = (model.fit_to_ink, model.fit_to_ink, shape[2])
     steps = [step for step in steps if step is not None]
     preprocessor = keras.layers.Pipeline(steps) if len(steps) > 1 else (*steps, None)[0]
-    return ImageEmbedder(
-        build_backbone(backbone, shape),
-        preprocessor=preprocessor,
-        **_options(recipe, train),
-    )
+    network = build_backbone(backbone, shape)
+    return ImageEmbedder(network, preprocessor=preprocessor, **_options(recipe, train))
 
 
 def _options(recipe, train):
     """Arguments of `ImageEmbedder`, with layers that are in no model yet."""
-    geometry = _geometry(recipe.model.geometry)
+    geometry = recipe.model.geometry.build()
     options = recipe.model.model_dump(exclude_none=True, include=_OF_THE_HEAD)
     options["geometry"] = geometry
     options["proxies"] = _proxies(recipe, train)
@@ -175,63 +164,13 @@ def _options(recipe, train):
     return options
 
 
-def _of_preset(recipe, train, **other):
-    backbone, options = recipe.model.backbone, _options(recipe, train)
-    if options["proxies"] is None:
-        options["num_classes"] = None
-    shape = backbone.arguments.get("image_shape")
-    if backbone.architecture in OURS:
-        shape = train.images.shape[1:]  # they take images of any size
-    if shape is not None:
-        options["image_shape"] = tuple(shape)
-    if backbone.scale is not None:
-        options["preprocessor"] = build_scaling(backbone)
-    return ImageEmbedder.from_preset(backbone.preset, **{**options, **other})
-
-
-def _otherwise(recipe, size, embedder):
-    """What a preset must be loaded with to be trained, beside what the recipe states.
-
-    Args:
-        recipe: `Recipe`.
-        size: height and width of images.
-        embedder: as the preset describes it.
-
-    Returns:
-        dict of arguments of `from_preset`.
-    """
-    other = {}
-    if embedder.head is None:
-        other["embedding_dim"] = (
-            inspect.signature(ImageEmbedder).parameters["embedding_dim"].default
-        )
-    *own, channels = embedder.input_shape[1:]
-    resizes = embedder.preprocessor is not None
-    if recipe.data.image_size is not None and not resizes and tuple(own) != size:
-        other["image_shape"] = (*size, channels)
-    return other
-
-
-def _geometry(geometry):
-    if geometry.name == "sphere":
-        return Sphere()
-    return PoincareBall(geometry.curvature, geometry.clip_radius)
-
-
 def _proxies(recipe, train):
     settings, hierarchy = recipe.proxies, recipe.proxies.hierarchy
     if not any(term.name in OVER_PROXIES for term in recipe.loss):
         return None
-    options = {
-        "centers_per_class": settings.centers_per_class,
-        "name": "proxies",
-    }
+    options = {"centers_per_class": settings.centers_per_class, "name": "proxies"}
     if settings.orthogonality is not None:
-        strength, per_proxy = (
-            settings.orthogonality.strength,
-            settings.orthogonality.per_proxy,
-        )
-        options["regularizer"] = SoftOrthogonality(strength, per_proxy)
+        options["regularizer"] = settings.orthogonality.build()
     if hierarchy is None:
         return Proxies(train.num_classes, **options)
     if hierarchy.learned:
@@ -247,23 +186,11 @@ def _proxies(recipe, train):
 
 
 def _term(recipe, term):
-    result = term.build_loss(_geometry(recipe.model.geometry))
+    result = term.build_loss(recipe.model.geometry.build())
     hierarchy = recipe.proxies.hierarchy
     if hierarchy is not None and term.name in OVER_PROXIES:
         return losses.HierProxyLoss(result, hierarchy.level_weights)
     return result
-
-
-def _schedule(recipe, steps_per_epoch):
-    schedule = recipe.optimizer.schedule
-    schedules = keras.optimizers.schedules
-    if schedule.name == "constant":
-        return None
-    if schedule.name == "cosine":
-        return schedules.CosineDecay(1.0, recipe.training.epochs * steps_per_epoch)
-    return schedules.ExponentialDecay(
-        1.0, schedule.epochs * steps_per_epoch, schedule.gamma, staircase=True
-    )
 
 
 @contextlib.contextmanager

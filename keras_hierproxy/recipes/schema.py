@@ -3,12 +3,15 @@
 from typing import Annotated, Any, Literal
 
 import pydantic
+from keras.optimizers import schedules
 
 from keras_hierproxy.datasets.images import MAX_SIDE
+from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.recipes import preset_images
 from keras_hierproxy.recipes.augmentation import Augmentation
 from keras_hierproxy.recipes.losses import AnyLoss, Count, NotNegative, Positive
 from keras_hierproxy.recipes.table import Table
+from keras_hierproxy.regularizers import SoftOrthogonality
 from keras_hierproxy.schemas import Text
 
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -86,6 +89,11 @@ class Geometry(Table):
     curvature: Positive | None = None
     clip_radius: Positive | None = None
 
+    def build(self):
+        if self.name == "sphere":
+            return Sphere()
+        return PoincareBall(self.curvature, self.clip_radius)
+
 
 class Model(Table):
     """Backbone, pooling, head: the arguments of `khp.models.ImageEmbedder`.
@@ -137,6 +145,9 @@ class Orthogonality(Table):
     strength: NotNegative
     per_proxy: bool
 
+    def build(self):
+        return SoftOrthogonality(self.strength, self.per_proxy)
+
 
 class Proxies(Table):
     """What the losses read.
@@ -174,6 +185,16 @@ class Schedule(Table):
     name: Literal["constant", "step", "cosine"]
     epochs: Count | None = None
     gamma: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
+
+    def build(self, epochs, steps):
+        """The factor at each step of a run of so many `epochs` of `steps`, or None."""
+        if self.name == "constant":
+            return None
+        if self.name == "cosine":
+            return schedules.CosineDecay(1.0, epochs * steps)
+        return schedules.ExponentialDecay(
+            1.0, self.epochs * steps, self.gamma, staircase=True
+        )
 
 
 class Optimizer(Table):

@@ -171,10 +171,8 @@ def _term(name, **changes):
 
 def _model(preset, embedding_dim):
     if preset not in (None, PHOTOS):
-        return {
-            "embedding_dim": embedding_dim,
-            "backbone": {"preset": absolute(preset)},
-        }
+        backbone = {"preset": absolute(preset)}
+        return {"embedding_dim": embedding_dim, "backbone": backbone}
     known = _defaults(ImageEmbedder)
     backbone = {"architecture": "conv4"}
     if preset == PHOTOS:

@@ -34,11 +34,11 @@ from keras_hierproxy.runs.history import (
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
 from keras_hierproxy.runs.place import anywhere, data_root
 from keras_hierproxy.runs.record import Record
-from keras_hierproxy.runs.scoring import check_answerable, score, usual_ks
+from keras_hierproxy.runs.scoring import score, usual_ks
+from keras_hierproxy.runs.splits import check_splits
 from keras_hierproxy.runs.trained import check_images, load_weights
 
 MONITOR = "val_recall@1"
-_PARTS = ("train", "validation", "test")
 
 
 class Run:
@@ -98,7 +98,7 @@ class Run:
             data: the splits, of `load_data`.
             embedder: by default the one that the recipe describes.
         """
-        parts = _check_splits(data, self._last)
+        sizes = check_splits(data, self._last)
         # Whatever is wrong with these comes out now.
         self.batches = recipes.batches(self.recipe, data.train, self.place.seed)
         if embedder is None:
@@ -109,13 +109,11 @@ class Run:
         self.data, self.embedder = data, embedder
         self._evaluations = []
         if data.validation is not None:
-            evaluation = RetrievalEvaluation(
-                data.validation,
-                k=usual_ks(data.validation),
-                batch_size=self.recipe.data.batch_size,
+            validation, size = data.validation, self.recipe.data.batch_size
+            evaluate = RetrievalEvaluation(
+                validation, k=usual_ks(validation), batch_size=size
             )
-            self._evaluations.append(evaluation)
-        sizes = {part: _sizes(getattr(data, part)) for part in parts}
+            self._evaluations.append(evaluate)
         if self._record is not None and self._record.data != sizes:
             raise ValueError(
                 f"The data has changed since the run in {self.folder} was started: it "
@@ -259,23 +257,3 @@ def _check_new(folder):
     check_empty(
         folder, ", or go on with the run in it with --resume" if holds_run else ""
     )
-
-
-def _check_splits(data, last):
-    """The names of the parts that are there; the last epoch needs no validation."""
-    needed = ("train", "test") if last else _PARTS
-    for part in needed:
-        if getattr(data, part) is None:
-            raise ValueError(
-                f"A run needs training, validation and test classes. Received: no "
-                f"{part} classes."
-            )
-    for part in _PARTS[1:]:
-        if getattr(data, part) is not None:
-            check_answerable(getattr(data, part))
-    return [part for part in _PARTS if getattr(data, part) is not None]
-
-
-def _sizes(data):
-    levels = zip(data.level_names, data.class_names, strict=True)
-    return {"images": len(data), **{level: len(names) for level, names in levels}}
