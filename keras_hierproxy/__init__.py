@@ -33,8 +33,9 @@ __version__ = "0.1.0"
 
 
 # For those who use them; nothing in them is saved in a model.
-_ON_DEMAND = ("datasets", "embeddings", "recipes", "report")
+_ON_DEMAND = ("datasets", "embeddings", "gallery", "recipes", "report")
 __all__ = [
+    "Gallery",
     "callbacks",
     "geometry",
     "layers",
@@ -51,10 +52,12 @@ __all__ = [
 
 
 def __dir__():
-    return sorted({*globals(), *_ON_DEMAND})
+    return sorted({*globals(), "Gallery", *_ON_DEMAND})
 
 
 def __getattr__(name):
+    if name == "Gallery":
+        return importlib.import_module("keras_hierproxy.gallery").Gallery
     if name in _ON_DEMAND:
         return importlib.import_module(f"keras_hierproxy.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

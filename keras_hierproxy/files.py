@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 
 # Names of files are bytes on some systems, and need not be text.
 ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
@@ -51,7 +52,7 @@ def replacing(path, num_bytes=0):
     # Not a link itself, but what it leads to.
     place = pathlib.Path(os.path.realpath(path))
     unfinished = _beside(place)
-    with _naming(path):
+    with naming(path):
         try:
             unfinished.touch(exist_ok=False)
             _check_room(unfinished, num_bytes)
@@ -84,7 +85,7 @@ def replacing_folder(path, last):
     place = pathlib.Path(os.path.realpath(path))
     # Where it can be moved from without copying.
     unfinished = _beside(place / "new" if place.exists() else place)
-    with _naming(path):
+    with naming(path):
         try:
             unfinished.mkdir(parents=True)
             yield unfinished
@@ -131,7 +132,7 @@ def names_in(folder):
 
 
 @contextlib.contextmanager
-def locked(folder, doing):
+def locked(folder, doing, seconds=0):
     """Keeps other processes from writing to a folder, which is made if need be.
 
     The system ends the lock when the process ends, however it does. What a killed
@@ -140,32 +141,24 @@ def locked(folder, doing):
     Args:
         folder: path.
         doing: str, what a second process is told that the first is doing there.
+        seconds: number, how long to wait for another process to end.
 
     Raises:
         ValueError: another process holds the lock.
         OSError: the folder can't be made, or not be written to.
     """
-    import filelock
-
     folder = pathlib.Path(folder)
     path = folder / LOCK
     made = [part for part in (folder, *folder.parents) if not part.exists()]
-    with _naming(folder):
+    with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    lock = filelock.FileLock(path, blocking=False)
-    busy = ValueError(
-        f"Another process is {doing} {folder}. Wait for it, or choose another folder "
-        "(--output)."
-    )
+        lock = _acquire(path, seconds)
+    if lock is None:
+        raise ValueError(
+            f"Another process is {doing} {folder}. Wait for it, or choose another "
+            "folder (--output)."
+        )
     try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise busy from None
-    try:
-        if not path.exists():
-            # The other was just about to end.
-            raise busy
         for left in [*folder.glob(".*.part-*"), *folder.glob("*/.*.part-*")]:
             if _UNFINISHED.match(left.name) and left.is_file():
                 left.unlink(missing_ok=True)
@@ -178,6 +171,32 @@ def locked(folder, doing):
         with contextlib.suppress(OSError):  # it is not empty
             for part in made:
                 part.rmdir()
+
+
+def _acquire(path, seconds):
+    """The lock on a file, or None where another process holds it for too long."""
+    import filelock
+
+    end = time.monotonic() + seconds
+    while True:
+        path.touch()
+        file = _inode(path)
+        lock = filelock.FileLock(path, blocking=False)
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire()
+            # Else it is of a file that the one who held it has removed at its end, and
+            # a third may hold the one that is there now.
+            if file is not None and file == _inode(path):
+                return lock
+            lock.release()
+        if time.monotonic() >= end:
+            return None
+        time.sleep(0.02)
+
+
+def _inode(path):
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino
 
 
 def csv_text(rows):
@@ -223,7 +242,7 @@ def csv_rows(lines):
     """
     try:
         for row in csv.reader(lines):
-            yield [_plain(cell) for cell in row]
+            yield [_plain(cell) if cell[:1] == "'" else cell for cell in row]
     except csv.Error as error:
         raise ValueError(f"no CSV: {error}") from error
 
@@ -233,7 +252,7 @@ def _harmless(cell):
 
 
 def _plain(cell):
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return cell[1:] if _FORMULA.match(cell) else cell
 
 
 def _beside(place):
@@ -242,7 +261,7 @@ def _beside(place):
 
 
 @contextlib.contextmanager
-def _naming(path):
+def naming(path):
     """Has errors of the system name the file that was meant, and say what to do."""
     try:
         yield

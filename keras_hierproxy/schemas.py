@@ -12,6 +12,7 @@ Positive = Annotated[int, pydantic.Field(ge=1)]
 # Names of files may hold bytes that are no text, which pydantic's own str refuses.
 Text = pydantic.InstanceOf[str]
 Version = Annotated[str, pydantic.Field(max_length=40)]
+Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 # Of a file that lies right beside the one that names it.
 FileName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
 
@@ -84,12 +85,36 @@ class FilesOfEmbeddings(Content):
 
     embeddings: Annotated[int, pydantic.Field(ge=0, alias="embeddings.npy")]
     items: Annotated[int, pydantic.Field(ge=0, alias="items.csv")]
+    ids: Annotated[int, pydantic.Field(ge=0, alias="ids.npy")] = 0
+    removed: Annotated[int, pydantic.Field(ge=0, alias="removed.npy")] = 0
+    embedder: Annotated[int, pydantic.Field(ge=0, alias="embedder.keras")] = 0
+
+
+class EmbedderOfGallery(Content):
+    """A shipped preset, by its name; without one it is the file beside."""
+
+    preset: FileName | None = None
+    weights_sha256: Sha256
+
+
+class ThresholdOfLevel(Content):
+    """Of `khp.Gallery.calibrate`."""
+
+    score: float | None
+    scores: list[float]
+    confidences: list[Annotated[float, pydantic.Field(ge=0, le=1)]]
+
+    @pydantic.model_validator(mode="after")
+    def _as_many_of_both(self):
+        if len(self.scores) != len(self.confidences):
+            raise ValueError("scores and confidences must be as many")
+        return self
 
 
 class EmbeddingsJson(Content):
     """`embeddings.json`."""
 
-    rows: Positive
+    rows: Count
     files: FilesOfEmbeddings
     skipped: list[Skipped]
     levels: list[Level]
@@ -100,6 +125,11 @@ class EmbeddingsJson(Content):
     dtype: Literal["float32", "float16"]
     has_roles: bool
     has_groups: bool = False
+    # Of a gallery that has changed since it was written.
+    generation: Count = 0
+    next_id: Count | None = None
+    embedder: EmbedderOfGallery | None = None
+    thresholds: list[ThresholdOfLevel] = []
 
 
 class ProgressJson(Content):
@@ -165,7 +195,7 @@ class Speed(Content):
 class ShippedPreset(Content):
     """What a preset states of itself; only its files must be known to load it."""
 
-    files: dict[FileName, Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]]
+    files: dict[FileName, Sha256]
     data: str = ""
     description: str = ""
     embedding_dim: Positive | None = None

@@ -36,6 +36,7 @@ ROOMS = (
     "optimizers",
     "callbacks",
     "models",
+    "gallery",
     "recipes",
     "zoo",
     "pictures",

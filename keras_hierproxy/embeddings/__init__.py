@@ -7,6 +7,15 @@ items.csv        a line for each of its rows: the row, the path of the image, it
 embeddings.json  what they are: the model and its SHA-256, its geometry, the data,
                  versions, all class names, and the images that were left out
 
+A gallery that changes, `khp.Gallery`, may hold beside them
+
+ids.npy          int64 array, the id of each row, where these are not the rows
+removed.npy      int64 array of rows that are no longer there
+embedder.keras   the model
+
+and has a number behind the names of files that were written anew. Of each file only so
+many bytes count as embeddings.json says.
+
 A folder that holds progress.json is not finished: the command that began it goes on
 where it stopped.
 """

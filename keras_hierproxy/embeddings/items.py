@@ -87,8 +87,10 @@ def fingerprint(data):
     return digest.hexdigest()
 
 
-def read(path, num_rows, level_names, class_names, has_roles, has_groups=False):
-    """Reads and checks `items.csv`.
+def read(
+    path, num_bytes, num_rows, level_names, class_names, has_roles, has_groups=False
+):
+    """Reads and checks the first `num_bytes` of `items.csv`.
 
     Returns:
         `(paths, labels, is_query, groups)`: a tuple of str or None, an int32 array
@@ -102,15 +104,23 @@ def read(path, num_rows, level_names, class_names, has_roles, has_groups=False):
     first_level = 2 + has_roles + has_groups
     paths, roles, groups = [], [], []
     labels = np.empty((num_rows, len(level_names)), "int32")
-    with path.open(newline="", **ENCODING) as file:
-        reader = _rows(file, path)
+    # By what stands in the lines, which is looked up a million times.
+    ids_of = [
+        {(str(i), name): i for i, name in enumerate(names)} | {("", ""): DISTRACTOR}
+        for names in class_names
+    ]
+    with path.open("rb") as file:
+        reader = _rows(_lines(file, num_bytes), path)
         if next(reader, None) != expected:
             raise ValueError(f"{path} must begin with the line {','.join(expected)}.")
         row = -1
         for row, fields in enumerate(reader):
             if row == num_rows:
                 break
-            _check(fields, row, expected, path)
+            if len(fields) != len(expected):
+                _refuse(fields, row, path, f"expected {len(expected)} columns")
+            if fields[0] != str(row):
+                _refuse(fields, row, path, f"expected row {row}")
             paths.append(fields[1])
             if has_roles:
                 roles.append(fields[2])
@@ -120,14 +130,16 @@ def read(path, num_rows, level_names, class_names, has_roles, has_groups=False):
                 if text and not (text.isdecimal() and len(text) < 19):
                     _refuse(fields, row, path, f"no number of a group: {text!r}")
                 groups.append(int(text or DISTRACTOR))
-            for level, names in enumerate(class_names):
-                text, name = fields[first_level + 2 * level :][:2]
-                if not text and not name:
-                    labels[row, level] = DISTRACTOR
-                    continue
-                if not text.isdecimal() or names[int(text) : int(text) + 1] != (name,):
+            ids = []
+            for level, known in enumerate(ids_of):
+                text, name = fields[
+                    first_level + 2 * level : first_level + 2 * level + 2
+                ]
+                i = known.get((text, name))
+                if i is None:
                     _refuse(fields, row, path, f"no class {name!r} has this id")
-                labels[row, level] = int(text)
+                ids.append(i)
+            labels[row] = ids
     if row + 1 != num_rows:
         raise ValueError(
             f"{path} has {'more than ' if row == num_rows else ''}"
@@ -145,20 +157,20 @@ def read(path, num_rows, level_names, class_names, has_roles, has_groups=False):
     )
 
 
-def _rows(file, path):
+def _lines(file, num_bytes):
+    """The lines of text in the first bytes of a file, as `csv_rows` takes them."""
+    while num_bytes > 0 and (line := file.readline(num_bytes)):
+        num_bytes -= len(line)
+        yield line.decode(**ENCODING)
+
+
+def _rows(lines, path):
     try:
-        yield from csv_rows(file)
+        yield from csv_rows(lines)
     except ValueError as error:
         raise ValueError(
             f"{path} is damaged: {error}. Copy the whole folder again, or embed anew."
         ) from error
-
-
-def _check(fields, row, expected, path):
-    if len(fields) != len(expected):
-        _refuse(fields, row, path, f"expected {len(expected)} columns")
-    if fields[0] != str(row):
-        _refuse(fields, row, path, f"expected row {row}")
 
 
 def _refuse(fields, row, path, why):

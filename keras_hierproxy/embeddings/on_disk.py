@@ -1,6 +1,7 @@
 """The files of a folder of embeddings."""
 
 import io
+import pathlib
 
 import keras
 import numpy as np
@@ -10,6 +11,10 @@ from keras_hierproxy.geometry import PoincareBall, Sphere
 
 EMBEDDINGS = "embeddings.npy"
 ITEMS = "items.csv"
+# Where they are not the rows.
+IDS = "ids.npy"
+REMOVED = "removed.npy"
+EMBEDDER = "embedder.keras"
 DESCRIPTION = "embeddings.json"
 PROGRESS = "progress.json"
 # Of files that are still written to.
@@ -25,15 +30,30 @@ _GEOMETRIES = {
 }
 
 
+def file_name(name, generation):
+    """What a file is called in a folder that was written anew so many times.
+
+    Example:
+
+    >>> file_name("items.csv", 0), file_name("items.csv", 2)
+    ('items.csv', 'items-2.csv')
+    """
+    path = pathlib.PurePath(name)
+    return f"{path.stem}-{generation}{path.suffix}" if generation else name
+
+
 def npy_header(num_rows, dimension, dtype):
-    """The first bytes of a `.npy` file, of the same length for any number of rows."""
+    """The first bytes of a `.npy` file, of the same length for any number of rows.
+
+    `dimension` is None for an array of one axis.
+    """
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header,
         {
             "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
             "fortran_order": False,
-            "shape": (num_rows, dimension),
+            "shape": (num_rows,) if dimension is None else (num_rows, dimension),
         },
     )
     return header.getvalue()
@@ -42,7 +62,7 @@ def npy_header(num_rows, dimension, dtype):
 def npy_bytes(num_rows, dimension, dtype):
     """The size of a `.npy` file."""
     header = npy_header(num_rows, dimension, dtype)
-    return len(header) + num_rows * dimension * np.dtype(dtype).itemsize
+    return len(header) + num_rows * (dimension or 1) * np.dtype(dtype).itemsize
 
 
 def read_description(path):

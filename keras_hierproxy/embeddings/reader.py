@@ -1,6 +1,7 @@
 """Reads embeddings that `hierproxy embed` has written."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 
@@ -10,8 +11,11 @@ from keras_hierproxy.embeddings import items
 from keras_hierproxy.embeddings.on_disk import (
     DESCRIPTION,
     EMBEDDINGS,
+    IDS,
     ITEMS,
     PROGRESS,
+    REMOVED,
+    file_name,
     geometry_from_json,
     npy_bytes,
     read_description,
@@ -24,7 +28,8 @@ class Embeddings:
 
     Attributes:
         points: float32 or float16 array `(n, d)` of points of `geometry`, mapped from
-            the file: what is not touched takes no memory.
+            the file: what is not touched takes no memory. Where a gallery has had
+            items removed, those that are left, in memory.
         labels: int32 array `(n, levels)`, finest level first, or `None`.
         level_names: tuple of a name for each level; empty without labels.
         class_names: tuple of a tuple for each level: `class_names[level][id]`.
@@ -35,6 +40,8 @@ class Embeddings:
         geometry: where the points live.
         model: dict of the model's identity: `path` as it was given, `sha256`, `class`.
         description: dict of all that `embeddings.json` holds.
+        ids: int64 array `(n,)`, by which a `khp.Gallery` knows them.
+        kept: None.
 
     Example:
 
@@ -53,6 +60,8 @@ class Embeddings:
     geometry: object
     model: dict
     description: dict
+    ids: np.ndarray
+    kept: np.ndarray | None = None
 
     def __len__(self):
         return len(self.points)
@@ -126,37 +135,107 @@ def load(folder, root=None):
     ... )
     >>> nearest = [stored.paths[i] for i in indices[0]]
     """
+    stored = read(folder, root)
+    kept = stored.kept
+    points, labels, is_query, groups, ids = (
+        each if each is None or kept is None else each[kept]
+        for each in (
+            stored.points,
+            stored.labels,
+            stored.is_query,
+            stored.groups,
+            stored.ids,
+        )
+    )
+    paths = stored.paths
+    if paths is not None and kept is not None:
+        paths = tuple(itertools.compress(paths, kept))
+    return dataclasses.replace(
+        stored,
+        points=points,
+        labels=labels,
+        paths=paths,
+        is_query=is_query,
+        groups=groups,
+        ids=ids,
+        kept=None,
+    )
+
+
+def read(folder, root=None):
+    """As `load`, with the rows that were removed.
+
+    Another process may write meanwhile: all files are read as of one moment.
+
+    Returns:
+        `Embeddings` whose `kept` says which rows are left, if any was removed.
+    """
     folder = pathlib.Path(folder)
     _check_finished(folder)
-    description = read_description(folder / DESCRIPTION)
-    for name in (EMBEDDINGS, ITEMS):
-        _check_inside(folder, name)
-        _check_size(folder / name, description["files"][name])
+    while True:
+        description = read_description(folder / DESCRIPTION)
+        try:
+            return _read(folder, description, root)
+        except (FileNotFoundError, ValueError):
+            # Unless it is of a moment that has passed.
+            if read_description(folder / DESCRIPTION) == description:
+                raise
+
+
+def _read(folder, description, root):
+    files, generation = description["files"], description.get("generation", 0)
+    paths = {name: folder / file_name(name, generation) for name in files}
+    for name, path in paths.items():
+        _check_inside(folder, path)
+        _check_size(path, files[name])
     level_names = tuple(level["name"] for level in description["levels"])
     class_names = tuple(tuple(level["classes"]) for level in description["levels"])
-    points = _map_points(folder / EMBEDDINGS, description)
-    paths, labels, is_query, groups = items.read(
-        folder / ITEMS,
-        len(points),
+    rows = description["rows"]
+    points = _map(
+        paths[EMBEDDINGS],
+        (rows, description["dimension"]),
+        description["dtype"],
+        files[EMBEDDINGS],
+    )
+    ids = np.arange(rows)
+    if IDS in files:
+        ids = np.array(_map(paths[IDS], (rows,), "int64", files[IDS]))
+    kept = None
+    if REMOVED in files:
+        kept = np.ones(rows, bool)
+        count = (files[REMOVED] - npy_bytes(0, None, "int64")) // 8
+        removed = _map(paths[REMOVED], (count,), "int64", files[REMOVED])
+        if count and not 0 <= removed.min() <= removed.max() < rows:
+            raise ValueError(f"{paths[REMOVED]} is damaged: it names no such row.")
+        kept[removed] = False
+    left = ids if kept is None else ids[kept]
+    if len(left) and (len(np.unique(left)) < len(left) or left.min() < 0):
+        raise ValueError(f"{paths[IDS]} is damaged: an id is there twice.")
+    image_paths, labels, is_query, groups = items.read(
+        paths[ITEMS],
+        files[ITEMS],
+        rows,
         level_names,
         class_names,
         description["has_roles"],
         description.get("has_groups", False),
     )
     root = root or description["data"].get("path")
-    if root and paths:
-        paths = tuple(os.path.join(root, path) for path in paths)
+    if root and image_paths:
+        image_paths = tuple(path and os.path.join(root, path) for path in image_paths)
     return Embeddings(
         points,
         labels,
         level_names,
         class_names,
-        paths,
+        image_paths,
         is_query,
         groups,
         geometry_from_json(description["geometry"]),
         description["model"],
         description,
+        ids,
+        kept,
     )
 
 
@@ -176,9 +255,8 @@ def _check_finished(folder):
     )
 
 
-def _check_inside(folder, name):
+def _check_inside(folder, path):
     """Raises where a link would have a file read that is not of the folder."""
-    path = folder / name
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing. Copy the whole folder.")
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
@@ -189,29 +267,34 @@ def _check_inside(folder, name):
 
 
 def _check_size(path, expected):
+    # More is what a process wrote that was killed before it could say so.
     received = path.stat().st_size
-    if received != expected:
+    if received < expected:
         raise ValueError(
             f"{path} has {received:,} bytes, and {DESCRIPTION} says {expected:,}: it "
-            f"is {'cut short' if received < expected else 'another file'}. Copy the "
-            "whole folder again, or embed anew."
+            "is cut short. Copy the whole folder again, or embed anew."
         )
 
 
-def _map_points(path, description):
-    shape = (description["rows"], description["dimension"])
-    dtype = np.dtype(description["dtype"])
+def _map(path, shape, dtype, num_bytes):
+    """The array in the first `num_bytes` of a `.npy` file, not read yet."""
+    dtype = np.dtype(dtype)
     try:
-        points = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("it is of another version of the format")
+            there = np.lib.format.read_array_header_1_0(file)
+            offset = file.tell()
     except Exception as error:  # whatever NumPy makes of its header
         raise ValueError(f"{path} is no array: {error}. Embed anew.") from error
-    if (
-        points.shape != shape
-        or points.dtype != dtype
-        or path.stat().st_size != npy_bytes(*shape, dtype)
-    ):
+    in_rows, by_columns, of = there
+    # The header counts what was there before, until the description has said more.
+    fits = in_rows[1:] == shape[1:] and in_rows[:1] <= shape[:1] and not by_columns
+    if not fits or of != dtype or num_bytes != npy_bytes(*(*shape, None)[:2], dtype):
         raise ValueError(
-            f"{path} holds {points.dtype} {points.shape}, and {DESCRIPTION} says "
+            f"{path} holds {of} {in_rows}, and {DESCRIPTION} says "
             f"{dtype} {shape}: they are of different embeddings."
         )
-    return points
+    if not shape[0]:
+        return np.empty(shape, dtype)  # of which there is no map
+    return np.memmap(path, dtype, "r", offset, shape)

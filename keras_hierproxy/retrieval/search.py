@@ -45,20 +45,71 @@ WITHIN_NEIGHBORS = 100
 TILE = 2000
 
 
+class PreparedGallery:
+    """Points as they are searched, for any number of searches.
+
+    Args:
+        points: float array `(m, d)` of points, finite; may be a memory-mapped file.
+        geometry: where they live.
+
+    Attributes:
+        vectors: float32 array `(groups, v)`, the search vectors of rows that differ.
+        members, starts, counts: which rows are equal; see `_group_identical`.
+        group_of: int64 array `(m,)`, in which group each row is.
+    """
+
+    def __init__(self, points, geometry):
+        self.points, self.geometry = points, geometry
+        ranks_anew = geometry.exact_distance is not None
+        vectors = self._search_vectors()
+        # Identical rows are searched once and fanned out afterwards: a collapsed
+        # embedding stays fast, and rounding cannot order its rows at random.
+        self.members, self.starts, self.counts = _group_identical(
+            np.ascontiguousarray(points) if ranks_anew else vectors
+        )
+        if len(self.starts) < len(vectors):
+            vectors = vectors[self.members[self.starts]]
+        self.vectors = vectors
+        self.group_of = np.empty(len(points), dtype="int64")
+        self.group_of[self.members] = np.repeat(
+            np.arange(len(self.starts)), self.counts
+        )
+
+    @functools.cached_property
+    def products(self):
+        # What ranks anew relies on the bounds of float32 products.
+        ranks_anew = self.geometry.exact_distance is not None
+        return (FaissProducts if ranks_anew else inner_products)(self.vectors)
+
+    def _search_vectors(self):
+        none = self.points[:0]
+        _, first = self.geometry.search_vectors(none, self.points[:1])
+        vectors = np.empty((len(self.points), first.shape[1]), "float32")
+        step = max(1, BLOCK_GALLERY // vectors.shape[1])
+        for start in range(0, len(vectors), step):
+            rows = slice(start, start + step)
+            _, vectors[rows] = self.geometry.search_vectors(none, self.points[rows])
+        return vectors
+
+
 class NeighborSearch:
     """Nearest neighbours of `queries` in `gallery`, as many as each query needs.
 
     Input is checked here, before any search; see `knn` for the arguments and the
-    conventions. `keys` are the ids and groups.
+    conventions. `gallery` may be a `PreparedGallery`, with its geometry. `keys` are the
+    ids and groups.
     """
 
     def __init__(self, queries, gallery, geometry, verbose=False, **keys):
-        self.queries = _check_embeddings(queries, "queries")
+        self.queries = check_embeddings(queries, "queries")
         self.leave_one_out = gallery is None
+        given, prepared = gallery, isinstance(gallery, PreparedGallery)
         if self.leave_one_out:
             gallery = self.queries
+        elif prepared:
+            geometry, gallery = gallery.geometry, gallery.points
         else:
-            gallery = _check_embeddings(gallery, "gallery")
+            gallery = check_embeddings(gallery, "gallery")
         if gallery.shape[1] != self.queries.shape[1]:
             raise ValueError(
                 "queries and gallery must have the same number of dimensions. "
@@ -74,26 +125,16 @@ class NeighborSearch:
         self.candidates = CANDIDATES if self.ranks_anew else 1
         if self.ranks_anew:
             geometry.check_points(self.queries, "queries")
-        vectors = self._gallery_vectors()
-        # Identical rows are searched once and fanned out afterwards: a collapsed
-        # embedding stays fast, and rounding cannot order its rows at random.
-        self.members, self.starts, self.counts = _group_identical(
-            np.ascontiguousarray(gallery) if self.ranks_anew else vectors
-        )
-        if len(self.starts) < len(vectors):
-            vectors = vectors[self.members[self.starts]]
-        self.vectors = vectors
-        self.group_of = np.empty(len(gallery), dtype="int64")
-        self.group_of[self.members] = np.repeat(
-            np.arange(len(self.starts)), self.counts
-        )
+        self.prepared = given if prepared else PreparedGallery(gallery, geometry)
+        self.vectors, self.group_of = self.prepared.vectors, self.prepared.group_of
+        self.members, self.starts = self.prepared.members, self.prepared.starts
+        self.counts = self.prepared.counts
         self.found_within = None
         self.verbose = verbose
 
-    @functools.cached_property
+    @property
     def products(self):
-        # What ranks anew relies on the bounds of float32 products.
-        return (FaissProducts if self.ranks_anew else inner_products)(self.vectors)
+        return self.prepared.products
 
     def check_k(self, k):
         """Raises unless `k` neighbours can be had, before any time is spent."""
@@ -156,17 +197,6 @@ class NeighborSearch:
 
     def _blocks(self, depths):
         return query_blocks(depths, max(1, BLOCK_PRODUCTS // len(self.gallery)))
-
-    def _gallery_vectors(self):
-        """The search vectors of the gallery, which may be a memory-mapped file."""
-        none = self.queries[:0]
-        _, first = self.geometry.search_vectors(none, self.gallery[:1])
-        vectors = np.empty((len(self.gallery), first.shape[1]), "float32")
-        step = max(1, BLOCK_GALLERY // vectors.shape[1])
-        for start in range(0, len(vectors), step):
-            rows = slice(start, start + step)
-            _, vectors[rows] = self.geometry.search_vectors(none, self.gallery[rows])
-        return vectors
 
     def _first_fetch(self, k):
         return self.candidates * k + 1
@@ -365,7 +395,8 @@ def _group_identical(vectors):
     return order, starts, np.diff(starts, append=len(vectors))
 
 
-def _check_embeddings(x, name):
+def check_embeddings(x, name):
+    """Points or vectors as an array `(n, d)` of finite numbers, or a `ValueError`."""
     masked = np.ma.is_masked(x)
     x = as_array(x, name)
     if x.ndim != 2 or 0 in x.shape:

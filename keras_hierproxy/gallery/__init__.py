@@ -1,0 +1,4 @@
+"""What answers: items with names, found by their points; see `khp.Gallery`."""
+
+from keras_hierproxy.gallery.answers import Hits as Hits
+from keras_hierproxy.gallery.gallery import Gallery as Gallery

@@ -1,0 +1,400 @@
+"""The gallery: what is known, and can be asked."""
+
+import numpy as np
+
+from keras_hierproxy import checks
+from keras_hierproxy.datasets import RetrievalDataset
+from keras_hierproxy.embeddings import Embeddings
+from keras_hierproxy.embeddings.on_disk import geometry_to_json
+from keras_hierproxy.gallery.answers import Hits
+from keras_hierproxy.gallery.classes import as_labels
+from keras_hierproxy.gallery.inputs import as_points, read_data, read_images
+from keras_hierproxy.gallery.local_items import LocalItems
+from keras_hierproxy.gallery.origin import Origin
+from keras_hierproxy.geometry import check_geometry
+from keras_hierproxy.labels import integer_ids
+
+_ENGINES = ("faiss",)
+
+
+class Gallery:
+    """Items with names that can be searched, and that come and go without training.
+
+    Search is exact, by cosine or by hyperbolic distance: `khp.retrieval.knn` among the
+    items that are there, whatever was added and removed before; items that are equally
+    near come by their ids, the smallest first.
+
+    A gallery that was saved or loaded is its folder: each change is in it when the
+    method returns, whole or not at all, whatever kills the process. One process changes
+    it at a time, others wait for it; those that read have what was there when they
+    loaded it, or changed it last. The folder is that of `hierproxy embed`:
+    `khp.embeddings.load`, `hierproxy evaluate` and `embed` read it, too. Removed items
+    take their place on the disk until they are most of all, or the gallery is saved to
+    another folder.
+
+    Threads may search while another adds.
+
+    Args:
+        embedder: an `ImageEmbedder` or `EmbeddingModel`, the name of a preset, or the
+            path of one, of a run or of a `.keras` file. It is kept in the folder: by
+            its name if it was passed by that of a shipped preset, else in a file. By
+            default None, for a gallery of points alone.
+        geometry: where points live; by default the embedder's, or `Sphere()`.
+        dimension: int, of points; by default the embedder's.
+        engine: `"faiss"`, in this process.
+        uri: for other engines.
+
+    Attributes:
+        embedder: the model, or None.
+        geometry, dimension: as above.
+        ids: int64 array of the items' ids.
+        level_names: tuple of names of the levels of labels, finest first.
+
+    Raises:
+        ValueError: neither an embedder nor a dimension; or these disagree.
+
+    Example:
+
+    >>> gallery = khp.Gallery(geometry=khp.geometry.Sphere(), dimension=3)
+    >>> gallery.add(
+    ...     points=np.eye(3),
+    ...     labels=[("Gala", "apple"), ("Cox Orange", "apple"), ("Conference", "pear")],
+    ... )
+    array([0, 1, 2])
+    >>> hits = gallery.search(points=[[0.1, 0.9, 0.2]], k=2)
+    >>> hits.ids.tolist(), hits.labels[0, 0]
+    ([[1, 2]], ('Cox Orange', 'apple'))
+    >>> gallery.remove(ids=[1])
+    >>> len(gallery)
+    2
+    """
+
+    def __init__(
+        self, embedder=None, geometry=None, dimension=None, engine="faiss", uri=None
+    ):
+        engine = checks.one_of("engine", engine, _ENGINES)
+        self._origin = Origin(embedder)
+        if self._origin:
+            model = self._origin.embedder
+            geometry = _agreed("geometry", geometry, model.geometry)
+            dimension = _agreed("dimension", dimension, model.output_shape[-1])
+        elif dimension is None:
+            raise ValueError(
+                "A gallery needs an embedder, or else the `dimension` of its points "
+                "(and their `geometry`, by default the sphere)."
+            )
+        geometry = check_geometry(geometry)
+        geometry_to_json(geometry)  # refuses what could not be saved
+        dimension = checks.integer("dimension", dimension, least=1)
+        if uri is not None:
+            raise ValueError(
+                f"`uri` is not for the engine 'faiss'. Received: uri={uri!r}."
+            )
+        self._items = LocalItems(geometry, dimension)
+        self._name = "gallery"
+
+    @classmethod
+    def build(
+        cls,
+        embedder,
+        data=None,
+        *,
+        images=None,
+        labels=None,
+        engine="faiss",
+        uri=None,
+    ):
+        """A gallery of many images at once.
+
+        Args:
+            embedder: as of `Gallery`.
+            data: a `khp.datasets.RetrievalDataset`, of which images that are queries to
+                the others are left out; or a folder, with a folder for each class (in
+                folders of coarser ones, see `khp.datasets.from_directory`) or with
+                images alone.
+            images, labels: as of `add`, instead of `data`.
+            engine, uri: as of `Gallery`.
+
+        Returns:
+            `Gallery`.
+
+        Example:
+
+        >>> data = khp.datasets.load("glyphs")
+        >>> gallery = khp.Gallery.build("hierproxy_cnn_glyphs", data.test)
+        >>> gallery.level_names
+        ('character', 'base letter', 'script')
+        >>> hits = gallery.search(data.test.images[:3], k=2)
+        >>> bool(hits.ids[0, 0] == 0)  # each image finds itself first
+        True
+        """
+        if (data is None) == (images is None):
+            raise ValueError(
+                "Pass either `data`, a `RetrievalDataset` or a folder, or `images` "
+                "with `labels`."
+            )
+        gallery = cls(embedder, engine=engine, uri=uri)
+        data = images if data is None else read_data(data, gallery.embedder)
+        gallery.add(data, labels=labels)
+        return gallery
+
+    @classmethod
+    def load(cls, folder):
+        """Opens a gallery in its folder.
+
+        Points are mapped from the file, and the embedder is loaded when it is needed.
+
+        Args:
+            folder: path, of `save` or of `hierproxy embed`.
+
+        Returns:
+            `Gallery`, whose changes are written to the folder.
+
+        Raises:
+            FileNotFoundError: the folder holds no gallery, or not all of its files.
+            ValueError: they are not finished, or damaged.
+
+        Example:
+
+        >>> gallery = khp.Gallery.load("gallery")
+        >>> len(gallery), gallery.dimension
+        (24, 24)
+        """
+        gallery = cls.__new__(cls)
+        gallery._items = LocalItems(folder=folder)
+        description = gallery._items.description
+        gallery._origin = Origin.of_folder(folder, description)
+        gallery._name = description["data"]["name"]
+        return gallery
+
+    def __len__(self):
+        return len(self._items)
+
+    def __repr__(self):
+        where = self._items.folder or self._items.engine
+        return (
+            f"<Gallery of {len(self):,} items, {self.dimension} dimensions, "
+            f"{self.geometry}, {str(where)!r}>"
+        )
+
+    @property
+    def embedder(self):
+        return self._origin.embedder
+
+    @property
+    def geometry(self):
+        return self._items.geometry
+
+    @property
+    def dimension(self):
+        return self._items.dimension
+
+    @property
+    def ids(self):
+        return self._items.ids
+
+    @property
+    def level_names(self):
+        return self._items.level_names
+
+    def add(self, images=None, points=None, labels=None, ids=None):
+        """Adds items.
+
+        Args:
+            images: an array of images, or what else the embedder takes; a sequence of
+                paths of image files, one path, or a folder of images; a
+                `khp.datasets.RetrievalDataset`, which brings its labels.
+            points: instead of images, float array `(n, d)` of points of `geometry`, as
+                `embedder.embed` gives; or `khp.embeddings.Embeddings`, which bring
+                their labels.
+            labels: list of `n` names, or of tuples of names, finest first; None for an
+                item without, in a tuple for a level without. A name alone, where there
+                are several levels, is that of a class which is there. By default no
+                item has a label.
+            ids: int array `(n,)`, 0 or more, that no item has. By default the next
+                ones: those of removed items are not given again.
+
+        Returns:
+            int64 array `(n,)` of ids.
+
+        Raises:
+            ValueError: points of another geometry, dimension or model, or that are not
+                finite; labels that do not fit; ids that are there. Nothing is added.
+            OSError: an image cannot be read, or the folder not be written to.
+
+        Example:
+
+        >>> gallery = khp.Gallery(dimension=2)
+        >>> gallery.add(points=[[0, 1]], labels=["Cox Orange"], ids=[7])
+        array([7])
+        >>> gallery.add(points=[[1, 0]], labels=["Gala"])
+        array([8])
+        """
+        given = images if points is None else points
+        points, paths = self._points(images, points, adding=True)
+        keep, level_names = slice(None), None
+        if labels is None:
+            labels, level_names, keep = _labels_of(given, len(points))
+        else:
+            labels = as_labels(labels, len(points))
+        if isinstance(given, Embeddings):
+            paths = given.paths
+        if not isinstance(keep, slice):
+            points, labels = points[keep], [labels[i] for i in keep]
+            paths = paths and [paths[i] for i in keep]
+        if ids is not None:
+            ids = _checked_ids(ids, len(points))
+        return self._items.add(points, labels, ids, paths, level_names)
+
+    def remove(self, ids):
+        """Removes items.
+
+        Args:
+            ids: int array `(n,)`.
+
+        Raises:
+            ValueError: an id is not there. Nothing is removed.
+        """
+        ids = _checked_ids(ids)
+        if len(ids):
+            self._items.remove(ids)
+
+    def search(self, images=None, points=None, k=5):
+        """The nearest items.
+
+        Args:
+            images, points: `n` queries, as of `add`.
+            k: int, how many items of each.
+
+        Returns:
+            `Hits`: `ids`, `similarities`, `labels` and `paths`, each `(n, k)`.
+
+        Raises:
+            ValueError: points of another geometry, dimension or model.
+
+        Example:
+
+        >>> gallery = khp.Gallery(dimension=2)
+        >>> ids = gallery.add(points=[[0, 1], [1, 0]], labels=["Cox Orange", "Gala"])
+        >>> gallery.search(points=[[2, 1]], k=1).labels
+        array([['Gala']], dtype=object)
+        """
+        k = checks.integer("k", k, least=1)
+        queries, _ = self._points(images, points)
+        return self._search(queries, k)
+
+    def _search(self, queries, k):
+        ids, similarities, labels, paths = self._items.search(queries, k)
+        if len(self.level_names) == 1:
+            labels = np.frompyfunc(lambda label: label and label[0], 1, 1)(labels)
+        return Hits(ids, similarities, labels, paths)
+
+    def save(self, folder):
+        """Writes the gallery to a folder, and keeps it there from now on.
+
+        A gallery that the folder held is replaced, in one step.
+
+        Args:
+            folder: path, new, empty or of a gallery.
+
+        Raises:
+            ValueError: the folder holds something else.
+            OSError: it cannot be written to; what was there is left.
+
+        Example:
+
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> gallery = khp.Gallery(dimension=2)
+        >>> gallery.save(folder)
+        >>> ids = gallery.add(points=[[0, 1], [1, 0]])
+        >>> len(khp.Gallery.load(folder))
+        2
+        """
+        about = {
+            "geometry": geometry_to_json(self.geometry),
+            "dimension": self.dimension,
+            "data": {"name": self._name},
+            **self._origin.described(),
+        }
+        self._items.save(folder, about, self._origin.writer())
+
+    def _points(self, images, points, adding=False):
+        """Points `(n, d)`, and the paths of the images, or None."""
+        if (images is None) == (points is None):
+            raise ValueError("Pass either `images` or `points`.")
+        if images is None:
+            if isinstance(points, Embeddings):
+                self._check_embeddings(points)
+            return as_points(points, self.geometry, self.dimension), None
+        if not self._origin:
+            raise ValueError(
+                "This gallery has no embedder: pass `points`. To search by images, "
+                "make it of one, as `Gallery(embedder)` or `Gallery.build(embedder)`."
+            )
+        embedder = self.embedder
+        if adding:
+            self._origin.check_unchanged()
+        inputs, paths = read_images(images, embedder)
+        points = as_points(
+            embedder.embed(inputs), self.geometry, self.dimension, "embeddings"
+        )
+        return points, paths
+
+    def _check_embeddings(self, stored):
+        if stored.geometry != self.geometry:
+            raise ValueError(
+                f"points must be of the gallery's geometry, {self.geometry}. Received: "
+                f"{stored!r}."
+            )
+        self._origin.check_same(stored.model.get("weights_sha256"), "points")
+
+
+def _agreed(name, given, own):
+    if given is not None and given != own:
+        raise ValueError(
+            f"`{name}` must be the embedder's, {own!r}, or left out. Received: "
+            f"{given!r}."
+        )
+    return own
+
+
+def _checked_ids(ids, count=None):
+    ids = integer_ids(ids, "ids") if np.size(ids) else np.empty(0, "int64")
+    ids = np.atleast_1d(ids).astype("int64")
+    if ids.ndim != 1 or (count is not None and len(ids) != count):
+        raise ValueError(
+            "ids must be one for each item"
+            + ("" if count is None else f", {count} of them")
+            + f". Received: an array of shape {ids.shape}."
+        )
+    distinct, counts = np.unique(ids, return_counts=True)
+    if len(distinct) < len(ids):
+        raise ValueError(f"ids must differ. Received: {distinct[counts > 1][0]} twice.")
+    if len(ids) and ids.min() < 0:
+        raise ValueError(f"ids must be 0 or more. Received: {ids.min()}.")
+    return ids
+
+
+def _labels_of(given, count):
+    """What a data set or embeddings bring along.
+
+    Returns:
+        Labels, names of levels or None, and which rows are items.
+    """
+    if not isinstance(given, RetrievalDataset | Embeddings):
+        return [None] * count, None, slice(None)
+    keep = slice(None)
+    if given.is_query is not None:
+        keep = np.flatnonzero(~given.is_query)
+    if given.labels is None:
+        return [None] * count, None, keep
+    distinct, of = np.unique(given.labels, axis=0, return_inverse=True)
+    names = []
+    for row in distinct:
+        label = tuple(
+            None if i < 0 else names_of[i]
+            for i, names_of in zip(row, given.class_names, strict=True)
+        )
+        names.append(label if any(part is not None for part in label) else None)
+    return [names[i] for i in of.ravel()], given.level_names, keep
