@@ -101,6 +101,10 @@ class ThresholdOfLevel(Content):
     """Of `khp.Gallery.calibrate`."""
 
     score: float | None
+    queries: Count
+    answered: Count
+    right: Count
+    bound: float | None
     scores: list[float]
     confidences: list[Annotated[float, pydantic.Field(ge=0, le=1)]]
 

@@ -15,12 +15,14 @@ class Classes:
         level_names: tuple of str, a name for each level.
         class_names: sequence of a sequence of names for each level.
         labels: int array `(n, levels)`, ids in `class_names` of some items, which say
-            what lies in what; or None without levels.
+            what lies in what; or None without items.
     """
 
     def __init__(self, level_names=(), class_names=(), labels=None):
         self.level_names = tuple(level_names)
         self.class_names = [list(names) for names in class_names]
+        if labels is None:
+            labels = np.empty((0, len(self.class_names)), "int32")
         # From a name and the id of the class that it lies in to an id.
         self._ids = [{} for _ in self.class_names]
         for level, names in enumerate(self.class_names):

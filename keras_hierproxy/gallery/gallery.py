@@ -1,16 +1,25 @@
 """The gallery: what is known, and can be asked."""
 
+import dataclasses
+import warnings
+
 import numpy as np
 
 from keras_hierproxy import checks
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.embeddings import Embeddings
 from keras_hierproxy.embeddings.on_disk import geometry_to_json
-from keras_hierproxy.gallery.answers import Hits
+from keras_hierproxy.gallery.answers import Answer, Hits
 from keras_hierproxy.gallery.classes import as_labels
 from keras_hierproxy.gallery.inputs import as_points, read_data, read_images
+from keras_hierproxy.gallery.levels import NEAREST, answers_at
 from keras_hierproxy.gallery.local_items import LocalItems
 from keras_hierproxy.gallery.origin import Origin
+from keras_hierproxy.gallery.thresholds import (
+    Threshold,
+    find_threshold,
+    queries_needed,
+)
 from keras_hierproxy.geometry import check_geometry
 from keras_hierproxy.labels import integer_ids
 
@@ -49,6 +58,7 @@ class Gallery:
         geometry, dimension: as above.
         ids: int64 array of the items' ids.
         level_names: tuple of names of the levels of labels, finest first.
+        thresholds: list of what `calibrate` chose, or empty.
 
     Raises:
         ValueError: neither an embedder nor a dimension; or these disagree.
@@ -284,10 +294,157 @@ class Gallery:
         return self._search(queries, k)
 
     def _search(self, queries, k):
-        ids, similarities, labels, paths = self._items.search(queries, k)
+        return self._hits(*self._items.search(queries, k))
+
+    def _hits(self, ids, similarities, labels, paths):
         if len(self.level_names) == 1:
             labels = np.frompyfunc(lambda label: label and label[0], 1, 1)(labels)
         return Hits(ids, similarities, labels, paths)
+
+    def calibrate(self, images=None, points=None, labels=None, precision=0.95):
+        """Chooses, for each level, when `identify` answers.
+
+        Of the answers that are given at a level, at least `precision` are right, with
+        90% confidence: over the draw of the queries, which must be as those to come, in
+        the same mixture of what is in the gallery, in one of its coarser classes alone,
+        and in neither. The bound is the exact one of Clopper and Pearson. Levels are
+        chosen one after the other, the finest first, each from the queries that finer
+        ones leave without an answer. Calibrate again when much of the gallery has
+        changed.
+
+        Args:
+            images, points: `n` queries, as of `search`; not items of the gallery.
+            labels: as of `add`, what they are. None for one that should not be found;
+                a tuple whose finest name is not in the gallery, or None, for one that
+                has a right answer on coarser levels only.
+            precision: float between 0 and 1; 0.95.
+
+        Returns:
+            list of a `khp.gallery.Threshold` for each level, finest first. They are
+            kept in the gallery, and in its folder.
+
+        Raises:
+            ValueError: fewer queries than show such a precision; it says how many do.
+
+        Example:
+
+        >>> gallery = khp.Gallery(dimension=2)
+        >>> ids = gallery.add(points=[[0, 1], [1, 0]], labels=["Cox Orange", "Gala"])
+        >>> queries = [[1, 8]] * 50 + [[9, 1]] * 50
+        >>> labels = ["Cox Orange"] * 50 + ["Gala"] * 50
+        >>> (threshold,) = gallery.calibrate(points=queries, labels=labels)
+        >>> threshold.answered, round(threshold.bound, 3)
+        (100, 0.977)
+        """
+        precision = checks.real("precision", precision, above=0, below=1)
+        if labels is None:
+            raise ValueError(
+                "calibrate needs `labels`: what each query is, None for one that "
+                "should not be found."
+            )
+        if not self.level_names:
+            raise ValueError(
+                "The items of this gallery have no labels, so that there is nothing to "
+                "answer. Add items with labels first."
+            )
+        count, needed = len(labels), queries_needed(precision)
+        if count < needed:
+            raise ValueError(
+                f"A precision of {precision:g} takes at least {needed} queries with "
+                f"known answers, all of them answered rightly, and "
+                f"{queries_needed(precision, 1)} if one is wrong; several hundred are "
+                f"better. Received: {count}."
+            )
+        queries, _ = self._points(images, points)
+        labels = as_labels(labels, len(queries))
+        truths = [label and self._items.full(label) for label in labels]
+        hits = self._items.search(queries, NEAREST)[1:3]
+        paths, scores = answers_at(hits, len(self.level_names))
+        left, thresholds = np.ones(count, bool), []
+        for level, found in enumerate(paths):
+            right = np.array(
+                [
+                    path is not None and truth is not None and truth[level:] == path
+                    for path, truth in zip(found, truths, strict=True)
+                ]
+            )
+            threshold = find_threshold(scores[level][left], right[left], precision)
+            thresholds.append(threshold)
+            if threshold.score is not None:
+                left &= scores[level] < threshold.score
+        if all(threshold.score is None for threshold in thresholds):
+            warnings.warn(
+                f"At no level are answers precise enough for precision={precision:g}: "
+                "`identify` will find everything unknown. Pass a smaller precision, or "
+                "more queries.",
+                stacklevel=2,
+            )
+        self._items.keep_thresholds([dataclasses.asdict(t) for t in thresholds])
+        return thresholds
+
+    def identify(self, images=None, points=None):
+        """What each query is, as finely as the promise of `calibrate` holds.
+
+        "Gala", else "an apple, of a kind that I do not know", else unknown: with `c_l`
+        the class of the nearest item at level l, s its similarity and `o_l` that of the
+        nearest item of another class there, the answer is
+
+            c_l  for the least l with  2 s - o_l >= t_l,  and unknown without one
+
+        with `t_l` the thresholds of `calibrate`. Answering in a coarser class rather
+        than wrongly is from Deng et al., "Hedging Your Bets: Optimizing
+        Accuracy-Specificity Trade-offs in Large Scale Visual Recognition", CVPR 2012,
+        who maximise the information of answers under one accuracy for all; here each
+        level keeps its own, and the score and the order, finest first, are ours. Flat
+        refusal, to which it is compared, is level 0 alone.
+
+        Args:
+            images, points: `n` queries, as of `search`.
+
+        Returns:
+            list of `n` `khp.gallery.Answer`: `label`, `level`, `path`, `confidence` and
+            `hits`.
+
+        Raises:
+            ValueError: the gallery was not calibrated.
+
+        Example:
+
+        >>> gallery = khp.Gallery(dimension=2)
+        >>> ids = gallery.add(points=[[0, 1], [1, 0]], labels=["Cox Orange", "Gala"])
+        >>> labels = ["Cox Orange"] * 50 + ["Gala"] * 50
+        >>> _ = gallery.calibrate(points=[[1, 8]] * 50 + [[9, 1]] * 50, labels=labels)
+        >>> (answer,) = gallery.identify(points=[[0, 1]])
+        >>> answer.label, answer.level, answer.path, answer.confidence
+        ('Cox Orange', 0, ('Cox Orange',), 1.0)
+        """
+        thresholds = self.thresholds
+        if not thresholds:
+            raise ValueError(
+                "Call `calibrate` first, with queries whose answers are known: it says "
+                "when to answer."
+            )
+        queries, _ = self._points(images, points)
+        found = self._items.search(queries, NEAREST)
+        paths, scores = answers_at(found[1:3], len(self.level_names))
+        hits = self._hits(*found)
+        return [
+            _answer(hits[i], [level[i] for level in paths], scores[:, i], thresholds)
+            for i in range(len(queries))
+        ]
+
+    @property
+    def thresholds(self):
+        return [
+            Threshold(
+                **threshold
+                | {
+                    "scores": tuple(threshold["scores"]),
+                    "confidences": tuple(threshold["confidences"]),
+                }
+            )
+            for threshold in self._items.thresholds
+        ]
 
     def save(self, folder):
         """Writes the gallery to a folder, and keeps it there from now on.
@@ -315,6 +472,7 @@ class Gallery:
             "geometry": geometry_to_json(self.geometry),
             "dimension": self.dimension,
             "data": {"name": self._name},
+            "thresholds": self._items.thresholds,
             **self._origin.described(),
         }
         self._items.save(folder, about, self._origin.writer())
@@ -348,6 +506,19 @@ class Gallery:
                 f"{stored!r}."
             )
         self._origin.check_same(stored.model.get("weights_sha256"), "points")
+
+
+def _answer(hits, paths, scores, thresholds):
+    """The finest answer whose score is high enough."""
+    unknown = 1.0
+    for level, threshold in enumerate(thresholds):
+        if paths[level] is None:
+            continue
+        confidence = threshold.confidence(scores[level])
+        if threshold.score is not None and scores[level] >= threshold.score:
+            return Answer(paths[level][0], level, paths[level], confidence, hits)
+        unknown = 1 - confidence
+    return Answer(None, None, (), unknown, hits)
 
 
 def _agreed(name, given, own):

@@ -69,6 +69,8 @@ class LocalItems:
         self.geometry, self.dimension = geometry, dimension
         self.folder = None if folder is None else pathlib.Path(folder)
         self.description = None
+        # What `calibrate` chose, as dicts.
+        self.thresholds = []
         self._writing, self._preparing = threading.RLock(), threading.Lock()
         if self.folder is None:
             self._prepared = (None, Blocks())
@@ -105,6 +107,7 @@ class LocalItems:
         after = int(stored.ids.max(initial=-1)) + 1
         self.description = stored.description
         self.geometry, self.dimension = stored.geometry, stored.points.shape[1]
+        self.thresholds = stored.description.get("thresholds") or []
         self._seen = seen
         self._prepared = (None, Blocks())
         self.state = State(
@@ -245,17 +248,19 @@ class LocalItems:
                 moved.folder, moved.description = folder, {"dtype": "float32"}
                 moved._write_anew(self.state, about, write_embedder)
             self.folder, self.description = folder, moved.description
+            self.thresholds = moved.thresholds
             self._seen, self.state = moved._seen, moved.state
             self._prepared = (None, Blocks())
 
-    def describe(self, **fields):
-        """Has `embeddings.json` say something else, where there is one."""
+    def keep_thresholds(self, thresholds):
+        """Takes what `calibrate` chose, a list of dicts, also into the folder."""
         with self._changing():
             if self.folder is not None:
                 self.description = changes.append(
-                    self.folder, self.description, **fields
+                    self.folder, self.description, thresholds=thresholds
                 )
                 self._written(self.state)
+            self.thresholds = thresholds
 
     @contextlib.contextmanager
     def _changing(self):

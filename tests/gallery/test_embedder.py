@@ -81,11 +81,11 @@ def test_photos_in_folders(tmp_path):
     photo = tmp_path / "photos/fruit/b/1.png"
     for query in (str(photo), photo, [photo]):
         hits = gallery.search(query, k=1)
-        assert hits.labels[0, 0] == ("b", "fruit")
+        assert hits.labels[0, 0] == ("fruit/b", "fruit")
         assert hits.paths[0, 0] == str(photo)
     hits = gallery.search(tmp_path / "photos/fruit/a", k=1)
-    assert hits.labels[:, 0].tolist() == [("a", "fruit")] * 2
-    ids = gallery.add([photo], labels=["b"])
+    assert hits.labels[:, 0].tolist() == [("fruit/a", "fruit")] * 2
+    ids = gallery.add([photo], labels=["fruit/b"])
     assert gallery.search(photo, k=2).ids.tolist()[0][1] == ids[0]
     with pytest.raises(FileNotFoundError, match="no image, and no folder, at"):
         gallery.search(tmp_path / "none.png")
