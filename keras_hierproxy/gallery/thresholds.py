@@ -28,6 +28,12 @@ class Threshold:
             confidence; None without answers.
         scores, confidences: tuples of floats: the share of answers that were right, by
             their score, between which is interpolated.
+
+    Example:
+
+    >>> threshold = khp.gallery.Threshold(0.5, 99, 50, 49, 0.92, (0, 1), (0.2, 1))
+    >>> threshold.confidence(0.5)
+    0.6
     """
 
     score: float | None
