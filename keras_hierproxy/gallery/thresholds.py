@@ -32,7 +32,7 @@ class Threshold:
     Example:
 
     >>> threshold = khp.gallery.Threshold(0.5, 99, 50, 49, 0.92, (0, 1), (0.2, 1))
-    >>> threshold.confidence(0.5)
+    >>> round(threshold.confidence(0.5), 3)
     0.6
     """
 
