@@ -97,6 +97,12 @@ class EmbedderOfGallery(Content):
     weights_sha256: Sha256
 
 
+class ModelOfEmbeddings(Content):
+    """What told it apart when the points were made; the rest is for people."""
+
+    weights_sha256: Sha256 | None = None
+
+
 class ThresholdOfLevel(Content):
     """Of `khp.Gallery.calibrate`."""
 
@@ -109,9 +115,11 @@ class ThresholdOfLevel(Content):
     confidences: list[Annotated[float, pydantic.Field(ge=0, le=1)]]
 
     @pydantic.model_validator(mode="after")
-    def _as_many_of_both(self):
+    def _is_a_function(self):
         if len(self.scores) != len(self.confidences):
             raise ValueError("scores and confidences must be as many")
+        if self.scores != sorted(self.scores):
+            raise ValueError("scores must ascend")
         return self
 
 
@@ -122,7 +130,7 @@ class EmbeddingsJson(Content):
     files: FilesOfEmbeddings
     skipped: list[Skipped]
     levels: list[Level]
-    model: dict[str, Any]
+    model: ModelOfEmbeddings
     data: DataOfEmbeddings
     geometry: GeometryJson
     dimension: Positive
@@ -134,6 +142,20 @@ class EmbeddingsJson(Content):
     next_id: Count | None = None
     embedder: EmbedderOfGallery | None = None
     thresholds: list[ThresholdOfLevel] = []
+
+    @pydantic.model_validator(mode="after")
+    def _fits_together(self):
+        if self.thresholds and len(self.thresholds) != len(self.levels):
+            raise ValueError(
+                f"thresholds must be one for each of the {len(self.levels)} levels, "
+                f"and are {len(self.thresholds)}"
+            )
+        in_file = self.embedder is not None and self.embedder.preset is None
+        if in_file != bool(self.files.embedder):
+            raise ValueError(
+                "embedder must name a preset, or files have embedder.keras"
+            )
+        return self
 
 
 class ProgressJson(Content):

@@ -20,6 +20,7 @@ from keras_hierproxy.embeddings.on_disk import (
     npy_bytes,
     read_description,
 )
+from keras_hierproxy.labels import check_nested
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -220,6 +221,8 @@ def _read(folder, description, root):
         description["has_roles"],
         description.get("has_groups", False),
     )
+    if labels is not None:
+        check_nested(labels, f"{paths[ITEMS]}: labels", level_names, class_names)
     root = root or description["data"].get("path")
     if root and image_paths:
         image_paths = tuple(path and os.path.join(root, path) for path in image_paths)

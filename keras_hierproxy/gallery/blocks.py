@@ -4,7 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from keras_hierproxy.retrieval.search import NeighborSearch, PreparedGallery
+from keras_hierproxy.retrieval.search import (
+    NeighborSearch,
+    PreparedGallery,
+    check_embeddings,
+)
 
 # More than are asked for: what differs by less than float32's rounding may change
 # places between two blocks.
@@ -30,7 +34,7 @@ class Blocks:
     def __init__(self, blocks=(), num_rows=0):
         self.blocks, self.num_rows = tuple(blocks), num_rows
 
-    def updated(self, geometry, ids, alive, points):
+    def updated(self, geometry, ids, alive, points, name):
         """Blocks of the items that there are now, with as few as possible made anew.
 
         Args:
@@ -38,6 +42,11 @@ class Blocks:
             ids: int64 array `(n,)`.
             alive: bool array `(n,)`, which rows are items.
             points: `Points` of the rows.
+            name: str, of the points.
+
+        Raises:
+            ValueError: they are no points, which nobody has noticed before: they are
+                mapped from a file.
         """
         # Rows of blocks to be; None for one that stays.
         parts, kept = [], []
@@ -59,7 +68,8 @@ class Blocks:
         for rows, block in zip(parts, kept, strict=True):
             if block is None:
                 rows = rows[np.argsort(ids[rows], kind="stable")]
-                block = Block(rows, PreparedGallery(points[rows], geometry))
+                chosen = check_embeddings(points[rows], name)
+                block = Block(rows, PreparedGallery(chosen, geometry))
             blocks.append(block)
         return Blocks(blocks, len(ids))
 

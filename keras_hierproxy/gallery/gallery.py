@@ -13,7 +13,7 @@ from keras_hierproxy.gallery.answers import Answer, Hits
 from keras_hierproxy.gallery.classes import as_labels
 from keras_hierproxy.gallery.inputs import as_points, read_data, read_images
 from keras_hierproxy.gallery.levels import NEAREST, answers_at
-from keras_hierproxy.gallery.local_items import LocalItems
+from keras_hierproxy.gallery.local_items import MOST_IDS, LocalItems
 from keras_hierproxy.gallery.origin import Origin
 from keras_hierproxy.gallery.thresholds import (
     Threshold,
@@ -542,8 +542,11 @@ def _checked_ids(ids, count=None):
     distinct, counts = np.unique(ids, return_counts=True)
     if len(distinct) < len(ids):
         raise ValueError(f"ids must differ. Received: {distinct[counts > 1][0]} twice.")
-    if len(ids) and ids.min() < 0:
-        raise ValueError(f"ids must be 0 or more. Received: {ids.min()}.")
+    if len(ids) and not 0 <= ids.min() <= ids.max() < MOST_IDS:
+        raise ValueError(
+            f"ids must be 0 or more, and below 2^63 - 1. Received: {ids.min()} to "
+            f"{ids.max()}."
+        )
     return ids
 
 

@@ -22,6 +22,8 @@ from keras_hierproxy.labels import DISTRACTOR
 _MANY_REMOVED = 1000
 # Seconds that a change waits for that of another process.
 _PATIENCE = 60
+# What int64 holds.
+MOST_IDS = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -286,6 +288,11 @@ class LocalItems:
     def _new_ids(self, ids, count):
         state = self.state
         if ids is None:
+            if state.next_id + count > MOST_IDS:
+                raise ValueError(
+                    "There are no ids left below 2^63: an item had the largest. Pass "
+                    "`ids` that no item has."
+                )
             return np.arange(state.next_id, state.next_id + count)
         there = ids[state.rows_of(ids) >= 0].tolist()
         if there:
@@ -387,8 +394,9 @@ class LocalItems:
         with self._preparing:
             of, blocks = self._prepared
             if of is not state:
+                name = f"the points of {self.folder or 'the gallery'}"
                 blocks = blocks.updated(
-                    self.geometry, state.ids, state.alive, state.points
+                    self.geometry, state.ids, state.alive, state.points, name
                 )
                 self._prepared = (state, blocks)
             return blocks

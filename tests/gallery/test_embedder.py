@@ -18,7 +18,8 @@ SPHERE = khp.geometry.Sphere()
 def image_embedder(seed=0, geometry=None):
     keras.utils.set_random_seed(seed)
     return khp.models.ImageEmbedder(
-        khp.models.conv4((16, 16, 3), filters=4),
+        # With few filters, and these untrained, all of an image may be cut to zero.
+        khp.models.conv4((16, 16, 3), filters=32),
         num_classes=3,
         embedding_dim=4,
         geometry=geometry,

@@ -1,6 +1,7 @@
 """Kills and full disks: a gallery holds what it did before a change, or all of it."""
 
 import errno
+import os
 import random
 import shutil
 import signal
@@ -120,56 +121,59 @@ def test_a_full_disk_keeps_what_was_there(change, write, tmp_path):
     assert gone_on or write > 2
 
 
-WRITER = """
+# Imports once, and forks for each kill.
+WRITERS = """
+import os
 import sys
 import numpy as np
 import keras_hierproxy as khp
-gallery = khp.Gallery.load(sys.argv[1])
-start = int(sys.argv[2])
-print("ready", flush=True)
-for step in range(start, start + 100000):
-    # Each change keeps the sum of what all items say at a multiple of 10.
-    gallery.add(points=np.full((10, 3), 1.0 + step), labels=[f"step {step}"] * 10)
-    if step % 3 == 2:
-        ids = gallery.ids
-        gallery.remove(ids[:10])
-    print(step, flush=True)
+
+def write(start):
+    gallery = khp.Gallery.load(sys.argv[1])
+    print(os.getpid(), flush=True)
+    for step in range(start, start + 100000):
+        gallery.add(points=np.full((10, 3), 1.0 + step), labels=[f"step {step}"] * 10)
+        if step % 3 == 2:
+            gallery.remove(gallery.ids[:10])
+        print(step, flush=True)
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        write(int(line))
+    os.waitpid(child, 0)
+    print("killed", flush=True)
 """
 
 
-@pytest.mark.nightly
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_sigkill_at_random_moments(tmp_path):
-    kill_at_random(tmp_path, times=50)
-
-
-def test_sigkill(tmp_path):
-    kill_at_random(tmp_path, times=3)
-
-
-def kill_at_random(tmp_path, times):
     """Nothing that was reported is lost, and nothing is there in part."""
     folder = tmp_path / "gallery"
     khp.Gallery(dimension=3).save(folder)
-    waits = random.Random(0)
-    done = -1
-    for _ in range(times):
-        command = [sys.executable, "-c", WRITER, folder, str(done + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(waits.uniform(0.01, 0.4))
-            process.send_signal(signal.SIGKILL)
-            lines = process.stdout.read().split("\n")
-        reported = [int(line) for line in lines[:-1] if line]
-        stored = khp.embeddings.load(folder)
-        names = [stored.class_names[0][i] for i in stored.labels[:, 0]]
-        steps = [int(name.split()[1]) for name in names]
-        assert len(steps) % 10 == 0 and steps == sorted(steps)
-        assert all(steps.count(step) == 10 for step in set(steps))
-        assert np.allclose(stored.points[:, 0], np.array(steps) + 1.0)
-        done = max([done, *steps])
-        assert not reported or done >= reported[-1]
-        gallery = khp.Gallery.load(folder)
-        assert gallery.ids.tolist() == stored.ids.tolist()
+    waits, done, reported = random.Random(0), -1, []
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", WRITERS, folder]
+    with subprocess.Popen(command, bufsize=1, **pipes) as writers:
+        for _ in range(50):
+            writers.stdin.write(f"{done + 1}\n")
+            process = int(writers.stdout.readline())
+            time.sleep(waits.uniform(0, 0.15))
+            os.kill(process, signal.SIGKILL)
+            lines = iter(writers.stdout.readline, "killed\n")
+            reported += [int(line) for line in lines]
+            stored = khp.embeddings.load(folder)
+            names = [stored.class_names[0][i] for i in stored.labels[:, 0]]
+            steps = [int(name.split()[1]) for name in names]
+            assert len(steps) % 10 == 0 and steps == sorted(steps)
+            assert all(steps.count(step) == 10 for step in set(steps))
+            assert np.allclose(stored.points[:, 0], np.array(steps) + 1.0)
+            done = max([done, *steps])
+            assert not reported or done >= reported[-1]
+            gallery = khp.Gallery.load(folder)
+            assert gallery.ids.tolist() == stored.ids.tolist()
+        writers.stdin.close()
+    assert len(reported) > 9
 
 
 TWO_WRITERS = """

@@ -305,6 +305,7 @@ BAD_TO_ADD = {
     "an id twice": ({"ids": [3]}, r"must be new. Received: \[3\]"),
     "ids of words": ({"ids": ["a"]}, "ids must be integer"),
     "id below 0": ({"ids": [-1]}, "ids must be 0 or more"),
+    "the last id": ({"ids": [2**63 - 1]}, "and below 2.63 - 1"),
     "too many ids": ({"ids": [20, 21]}, "one for each item, 1 of them"),
 }
 
