@@ -71,12 +71,17 @@ def print_training(test, metrics, last):
     print_metrics(test, {"before": before, "after": after})
     if "reported" in metrics:
         print_reported(metrics["reported"])
-    why = (
-        ", the last, as the recipe says"
-        if last
-        else " was best on the validation classes"
-    )
-    console.print(f"Epoch {metrics['selected_epoch']} of {metrics['epochs']}{why}.")
+    selected = f"Epoch {metrics['selected_epoch']} of {metrics['epochs']}"
+    if last:
+        selected += ", the last, as the recipe says."
+    elif metrics["selected_epoch"]:
+        selected += " was best on the validation classes."
+    else:
+        selected = (
+            "No epoch beat the model before training on the validation classes; its "
+            "weights are kept."
+        )
+    console.print(selected)
 
 
 def by_level(level_names, names):

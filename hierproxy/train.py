@@ -113,6 +113,8 @@ def train(
                 f"Steps in an epoch: {len(run.batches)}. Smaller batches, by "
                 f"{'--set data.batch_size=N' if recipe else '--batch-size'}, make more."
             )
+        if run.before is not None:
+            say(f"before training  val_recall@1 {run.before:.4f}")
         with runs.EpochLines(console, run.recipe.training.epochs) as lines:
             run.fit(callbacks=[lines])
         if not run.history:

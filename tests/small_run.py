@@ -23,12 +23,12 @@ def make_data(num_classes=12, per_class=6, shape=(16, 16, 1)):
     return data.split(validation=0.25, test=0.25)
 
 
-def new_run(folder, **options):
+def new_run(folder, changes=(), **options):
     """A small run on `make_data`.
 
     Two whole batches an epoch, and one for each evaluation: one shape to compile.
     """
-    recipe = recipes.from_options({**SMALL, "epochs": EPOCHS, **options})
+    recipe = recipes.from_options({**SMALL, "epochs": EPOCHS, **options}, changes)
     return runs.Run(folder, recipe, runs.Place(seed=options.get("seed", 0)))
 
 

@@ -16,6 +16,7 @@ from keras_hierproxy import (
     retrieval,
     runs,
 )
+from keras_hierproxy.callbacks import RetrievalEvaluation
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.pictures import plot_neighbors
@@ -134,7 +135,7 @@ def test_a_finish_searches_once_and_draws_resamples_once(data, tmp_path, monkeyp
 def test_the_model_is_that_of_the_best_validation_epoch(finished, data):
     folder, run, metrics = finished
     recall = run.history["val_recall@1"]
-    assert metrics["val_recall@1"] == max(recall)
+    assert metrics["val_recall@1"] == max(recall) > run.before
     assert recall[metrics["selected_epoch"] - 1] == max(recall)
     embedder = runs.load_embedder(folder)
     for part, expected in (
@@ -143,6 +144,38 @@ def test_the_model_is_that_of_the_best_validation_epoch(finished, data):
     ):
         points = embedder.embed(part.images)
         assert retrieval.evaluate(points, part.labels)["recall@1"] == expected
+
+
+@once
+@pytest.mark.parametrize("is_older", [False, True])
+def test_an_epoch_has_to_beat_the_model_before_training(
+    is_older, data, tmp_path, monkeypatch
+):
+    script = iter([0.7, 0.2, 0.7, 0.3, 0.9])
+    compute = RetrievalEvaluation.compute
+    monkeypatch.setattr(
+        RetrievalEvaluation,
+        "compute",
+        lambda callback: compute(callback) | {"val_recall@1": next(script)},
+    )
+    run = begin(new_run(tmp_path / "run"), data)
+    before = run.embedder.get_weights()
+    if is_older:
+        record = read(run.folder, "run.json")
+        assert record.pop("validation_before")["val_recall@1"] == 0.7
+        (run.folder / "run.json").write_text(json.dumps(record))
+        run = begin(runs.resume_run(run.folder), data)
+    run.fit()
+    metrics = run.finish()
+    kept = all(map(np.array_equal, run.embedder.get_weights(), before))
+    told = "none of 3 beat the model before" in (run.folder / "report.html").read_text()
+    selected = 2 if is_older else 0
+    assert (metrics["selected_epoch"], metrics["val_recall@1"]) == (selected, 0.7)
+    assert kept == told == (not is_older)
+
+    more = begin(runs.resume_run(run.folder, epochs=4), data)
+    more.fit()
+    assert more.finish()["selected_epoch"] == 4
 
 
 def assert_holds_the_best_so_far(run, data):

@@ -10,7 +10,7 @@ from keras_hierproxy.retrieval.result_names import ResultName
 _COLOR = "#1b7837"
 
 
-def plot_recall(history, path, level_names=("class",), prefix="val_"):
+def plot_recall(history, path, level_names=("class",), prefix="val_", before=None):
     """Draws Recall@K after each epoch, a panel for each level of the labels.
 
     Args:
@@ -19,12 +19,16 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
         path: where to write the picture; its ending gives the format.
         level_names: names of the levels, finest first.
         prefix: that of the callback.
+        before: dict, one number for each of these names, those before training, drawn
+            as epoch 0; None where nobody measured them.
 
     Raises:
         ValueError: if the history holds no recall under these names.
     """
     from matplotlib.figure import Figure
 
+    if before is not None:
+        history = {name: [before[name], *history[name]] for name in before}
     levels = [
         (title, _recalls(history, prefix, level))
         for level, title in enumerate(level_names)
@@ -49,14 +53,14 @@ def plot_recall(history, path, level_names=("class",), prefix="val_"):
         for shade, (k, values) in zip(
             np.linspace(1.0, 0.35, len(recalls)), recalls.items(), strict=True
         ):
-            epochs = np.arange(1, len(values) + 1)
+            epochs = np.arange(len(values)) + (before is None)
             label = f"K = {k}"
             axes.plot(epochs, values, "o-", ms=3, c=_COLOR, alpha=shade, label=label)
         axes.set_title(title, parse_math=False)
         axes.set(xlabel="epoch", ylabel=f"{prefix}recall@K", ylim=limits)
         axes.label_outer()
         # Whole epochs, also of a run of one.
-        axes.set_xlim(0.5, len(epochs) + 0.5)
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

@@ -21,14 +21,21 @@ def facts(folder, record, metrics):
     sizes = ", ".join(f"{name}: {count:,}" for name, count in test)
     preset = recipe.model.backbone.preset
     start = f", from {name_of(preset)}" if preset else ""
-    chosen = "the best on the validation classes"
+    selected, epochs = metrics["selected_epoch"], metrics["epochs"]
     if recipe.training.selection == "last":
-        chosen = "the last"
+        epoch = f"{selected} of {epochs}, the last"
+    elif selected:
+        epoch = f"{selected} of {epochs}, the best on the validation classes"
+    else:
+        epoch = (
+            f"none of {epochs} beat the model before training on the validation "
+            "classes; its weights are kept"
+        )
     return [
         ("run", folder.resolve().name),
         ("test data", f"{name_of(recipe.data.name)} ({sizes})"),
         ("trained with", f"{recipe.name}, seed {record.place.seed}{start}"),
-        ("epoch", f"{metrics['selected_epoch']} of {metrics['epochs']}, {chosen}"),
+        ("epoch", epoch),
         ("backend", keras.backend.backend()),
     ]
 

@@ -24,14 +24,9 @@ class History(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch, **dict(sorted((logs or {}).items()))})
         write_rows(self.path, self.rows)
 
-    def is_last_best(self, name):
-        """Whether no epoch before the last had as large a value of `name`."""
-        *before, last = (float(row[name]) for row in self.rows)
-        return last > max(before, default=float("-inf"))
-
 
 class KeepWeights(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch, or of the last one.
+    """Keeps the weights of the epoch that is selected, see `selected_epoch`.
 
     Behind the backup: killed in between, the next start finds the backup's weights in
     the model, and keeps these. Before it, the weights of an epoch could be kept that
@@ -41,26 +36,44 @@ class KeepWeights(keras.callbacks.Callback):
         embedder: whose weights; what is trained may be a part of it.
         path: of the weights.
         history: `History`, which must come before it.
-        monitor: name of what is largest in the best epoch, or None for the last one.
+        monitor, before: of `selected_epoch`.
     """
 
-    def __init__(self, embedder, path, history, monitor):
+    def __init__(self, embedder, path, history, monitor, before):
         super().__init__()
         self.embedder = embedder
         self.path = path
         self.history = history
         self.monitor = monitor
+        self.before = before
 
     def on_train_begin(self, logs=None):
-        if self.history.rows:
-            self._keep()
+        self._keep()
 
     def on_epoch_end(self, epoch, logs=None):
         self._keep()
 
     def _keep(self):
-        if self.monitor is None or self.history.is_last_best(self.monitor):
+        rows = self.history.rows
+        if selected_epoch(rows, self.monitor, self.before) == len(rows):
             self.embedder.save_weights(self.path)
+
+
+def selected_epoch(rows, monitor, before):
+    """The epoch whose weights a run keeps, the first is 1; 0 for those before training.
+
+    Args:
+        rows: list of dicts, a line of `history.csv` for each epoch.
+        monitor: name of what is largest in the best epoch, of equal ones the earliest;
+            None to keep the last one.
+        before: float, the same before training; None where nobody measured it, as in
+            runs of earlier versions, which kept the best of their epochs.
+    """
+    if monitor is None:
+        return len(rows)
+    values = [float("-inf") if before is None else before]
+    values += [float(row[monitor]) for row in rows]
+    return values.index(max(values))
 
 
 def write_rows(path, rows):

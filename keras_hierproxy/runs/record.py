@@ -23,7 +23,9 @@ class Record:
         place: `Place`, where and by which seed.
         backend: str.
         data: dict, parts of the data and how many images and classes each has.
-        test_before: dict, metrics of the untrained model.
+        test_before: dict, metrics before training.
+        validation_before: dict, the same as an epoch logs it; None where the last epoch
+            is kept, and in runs of earlier versions.
         is_older: bool, whether it tells of options: it was written before runs were
             recipes.
     """
@@ -33,6 +35,7 @@ class Record:
     backend: str | None = None
     data: dict | None = None
     test_before: dict | None = None
+    validation_before: dict | None = None
     is_older: bool = False
 
     def write(self, folder):
@@ -44,6 +47,7 @@ class Record:
             "backend": keras.backend.backend(),
             "data": self.data,
             "test_before": self.test_before,
+            "validation_before": self.validation_before,
         }
         write_record(pathlib.Path(folder) / "run.json", content)
 
@@ -68,6 +72,7 @@ class _Rest(schemas.Content):
     backend: str
     data: dict[str, dict[schemas.Text, schemas.Count]]
     test_before: dict[str, float | None]
+    validation_before: dict[str, float] | None = None
 
 
 def read_record(folder, to_resume=False):
@@ -100,6 +105,6 @@ def read_record(folder, to_resume=False):
     return Record(
         recipe,
         Place(**{n: place[n] for n in ("root", "skip_bad", "seed") if n in place}),
-        *(content.get(name) for name in ("backend", "data", "test_before")),
+        **{name: content.get(name) for name in _Rest.model_fields},
         is_older=is_older,
     )

@@ -2,8 +2,8 @@
 
 run.json         the recipe and the place of the run, and recall before training
 history.csv      a line for each whole epoch
-best.weights.h5  the weights of the best validation epoch so far; where a recipe
-                 selects the last one, last.weights.h5
+best.weights.h5  the weights of the best validation epoch so far, or those before
+                 training; where a recipe selects the last epoch, last.weights.h5
 backup/          the last whole epoch, which `resume_run` goes on from
 model.keras      the model with these weights
 metrics.json     retrieval metrics on the test classes
@@ -29,6 +29,7 @@ from keras_hierproxy.runs.history import (
     KeepWeights,
     columns,
     read_rows,
+    selected_epoch,
     write_rows,
 )
 from keras_hierproxy.runs.interrupt import Interrupted, StopOnInterrupt
@@ -38,7 +39,7 @@ from keras_hierproxy.runs.scoring import score, usual_ks
 from keras_hierproxy.runs.splits import check_splits
 from keras_hierproxy.runs.trained import check_images, load_weights
 
-MONITOR = "val_recall@1"
+_MONITOR = "val_recall@1"
 
 
 class Run:
@@ -73,6 +74,7 @@ class Run:
         self._is_new = record is None
         self._lock = None
         self._last = self.recipe.training.selection == "last"
+        self._monitor = None if self._last else _MONITOR
         self._history_path = self.folder / "history.csv"
         self._weights = self.folder / f"{'last' if self._last else 'best'}.weights.h5"
 
@@ -92,7 +94,7 @@ class Run:
         return columns(read_rows(self._history_path))
 
     def begin(self, data, embedder=None):
-        """Evaluates a new run's untrained model; checks that a resumed one fits.
+        """Evaluates a new run's model before training; checks that a resumed one fits.
 
         Args:
             data: the splits, of `load_data`.
@@ -119,10 +121,17 @@ class Run:
                 f"The data has changed since the run in {self.folder} was started: it "
                 f"had {self._record.data} and has {sizes}."
             )
-        before = self._record and self._record.test_before
-        if before is None:
-            before = self._test().results
-        self._record = Record(self.recipe, self.place, data=sizes, test_before=before)
+        if self._is_new:
+            before = self._test().results, self._validate()
+        else:
+            before = self._record.test_before, self._record.validation_before
+        self._record = Record(
+            self.recipe,
+            self.place,
+            data=sizes,
+            test_before=before[0],
+            validation_before=before[1],
+        )
         with self._alone():
             if self._is_new:
                 _check_new(self.folder)
@@ -147,7 +156,7 @@ class Run:
                 self.interrupted = True
 
     def finish(self):
-        """Evaluates the best epoch on the test classes, and writes what is left.
+        """Evaluates the selected epoch on the test classes; writes what is left.
 
         Returns:
             What `metrics.json` holds.
@@ -159,24 +168,27 @@ class Run:
         load_weights(self.embedder, self._weights)
         self.embedder.save(self.folder / "model.keras")
         evaluation = self._test()
-        history = self.history
-        epochs = len(history["loss"])
-        recall = history.get(MONITOR)
-        selected = epochs if self._last else 1 + recall.index(max(recall))
+        rows = read_rows(self._history_path)
+        history = columns(rows)
+        selected = selected_epoch(rows, self._monitor, self.before)
         metrics = {
             "test": evaluation.results,
             "test_before": self._record.test_before,
             "selected_epoch": selected,
-            "epochs": epochs,
+            "epochs": len(rows),
             "interrupted": self.interrupted,
         }
+        recall = history.get(_MONITOR)
         if recall is not None:
-            metrics[MONITOR] = recall[selected - 1]
+            metrics[_MONITOR] = recall[selected - 1] if selected else self.before
         if self.recipe.reported is not None:
             metrics["reported"] = beside(self.recipe.reported, evaluation.results)
         if recall is not None:
             pictures.plot_recall(
-                history, self.folder / "recall.png", self.data.validation.level_names
+                history,
+                self.folder / "recall.png",
+                self.data.validation.level_names,
+                before=self._record.validation_before,
             )
         pictures.plot_neighbors(
             evaluation.shown,
@@ -225,9 +237,24 @@ class Run:
                 self.folder / "backup", delete_checkpoint=False
             ),
             KeepWeights(
-                self.embedder, self._weights, history, None if self._last else MONITOR
+                self.embedder, self._weights, history, self._monitor, self.before
             ),
         ]
+
+    @property
+    def before(self):
+        """Recall@1 on the validation classes before training, what an epoch has to
+        beat; None where the last epoch is kept, and in runs of earlier versions."""
+        before = self._record.validation_before
+        return None if before is None else before[_MONITOR]
+
+    def _validate(self):
+        """What an epoch would log of the model as it is, or None if none is chosen."""
+        if self._last:
+            return None
+        (evaluation,) = self._evaluations
+        evaluation.set_model(self.embedder)
+        return evaluation.compute()
 
     def whole_epochs(self):
         """How many epochs the run can go on from."""

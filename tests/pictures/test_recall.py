@@ -38,6 +38,15 @@ def test_another_prefix(figures, tmp_path):
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
 
 
+def test_what_was_before_training_is_epoch_0(figures, tmp_path):
+    history = {"loss": [1.0, 0.5], "val_recall@1": [0.5, 0.6]}
+    path = tmp_path / "recall.png"
+    pictures.plot_recall(history, path, before={"val_recall@1": 0.55})
+    (line,) = figures[0].axes[0].lines
+    assert list(line.get_xdata()) == [0, 1, 2]
+    assert list(line.get_ydata()) == [0.55, 0.5, 0.6]
+
+
 def test_a_history_without_recall_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must hold val_recall@K.*Received: loss"):
         pictures.plot_recall({"loss": [1.0]}, tmp_path / "r.png")
