@@ -158,6 +158,21 @@ class EmbeddingsJson(Content):
         return self
 
 
+class CollectionOfGallery(Content):
+    """What a collection of Milvus says of itself."""
+
+    format_version: Literal[1]
+    geometry: GeometryJson
+    dimension: Positive
+    next_id: Count
+    level_names: list[Text]
+    num_labels: Count
+    thresholds: list[ThresholdOfLevel]
+    farthest: Annotated[float, pydantic.Field(ge=0)]
+    model: ModelOfEmbeddings
+    embedder: EmbedderOfGallery | None = None
+
+
 class ProgressJson(Content):
     """`progress.json`."""
 

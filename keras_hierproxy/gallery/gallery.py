@@ -14,6 +14,7 @@ from keras_hierproxy.gallery.classes import as_labels
 from keras_hierproxy.gallery.inputs import as_points, read_data, read_images
 from keras_hierproxy.gallery.levels import NEAREST, answers_at
 from keras_hierproxy.gallery.local_items import MOST_IDS, LocalItems
+from keras_hierproxy.gallery.milvus_items import INDEXES, MilvusItems
 from keras_hierproxy.gallery.origin import Origin
 from keras_hierproxy.gallery.thresholds import (
     Threshold,
@@ -23,7 +24,7 @@ from keras_hierproxy.gallery.thresholds import (
 from keras_hierproxy.geometry import check_geometry
 from keras_hierproxy.labels import integer_ids
 
-_ENGINES = ("faiss",)
+_ENGINES = ("faiss", "milvus")
 
 
 class Gallery:
@@ -41,17 +42,30 @@ class Gallery:
     take their place on the disk until they are most of all, or the gallery is saved to
     another folder.
 
+    In Milvus a gallery is a collection, that many machines may ask: `uri` opens one
+    that is there, and its items need not fit into this process. Each change is there
+    when the method returns; of an addition that the process does not survive, a part
+    may be. Let one process change it at a time: a cluster has no locks.
+
     Threads may search while another adds.
 
     Args:
         embedder: an `ImageEmbedder` or `EmbeddingModel`, the name of a preset, or the
             path of one, of a run or of a `.keras` file. It is kept in the folder: by
-            its name if it was passed by that of a shipped preset, else in a file. By
-            default None, for a gallery of points alone.
+            its name if it was passed by that of a shipped preset, else in a file.
+            Milvus keeps names alone: pass any other again. By default None, for a
+            gallery of points alone.
         geometry: where points live; by default the embedder's, or `Sphere()`.
-        dimension: int, of points; by default the embedder's.
-        engine: `"faiss"`, in this process.
-        uri: for other engines.
+        dimension: int, of points; by default the embedder's, or the collection's.
+        engine: `"faiss"`, in this process; `"milvus"`, in what `uri` names, for which
+            `pip install 'keras-hierproxy[milvus]'`.
+        uri: of Milvus: the path of a file `*.db`, which Milvus Lite serves to this
+            process, or the address of a cluster, `"http://host:19530"`, with
+            `user:password@` before the host where it has users. `#name` behind either
+            names the collection, by default `gallery`.
+        index: of Milvus, what it searches a new collection with: `"FLAT"`, exact, by
+            default; `"HNSW"` or `"IVF_FLAT"`, which search millions of items faster
+            and miss some.
 
     Attributes:
         embedder: the model, or None.
@@ -61,7 +75,10 @@ class Gallery:
         thresholds: list of what `calibrate` chose, or empty.
 
     Raises:
-        ValueError: neither an embedder nor a dimension; or these disagree.
+        ValueError: neither an embedder nor a dimension; or these disagree, with each
+            other or with what is in the collection.
+        ImportError: pymilvus is not installed.
+        OSError: Milvus cannot be reached, or refuses.
 
     Example:
 
@@ -80,28 +97,67 @@ class Gallery:
     """
 
     def __init__(
-        self, embedder=None, geometry=None, dimension=None, engine="faiss", uri=None
+        self,
+        embedder=None,
+        geometry=None,
+        dimension=None,
+        engine="faiss",
+        uri=None,
+        index=None,
     ):
-        engine = checks.one_of("engine", engine, _ENGINES)
         self._origin = Origin(embedder)
         if self._origin:
             model = self._origin.embedder
             geometry = _agreed("geometry", geometry, model.geometry)
             dimension = _agreed("dimension", dimension, model.output_shape[-1])
-        elif dimension is None:
+        self._name = "gallery"
+        self._set_items(engine, uri, index, geometry, dimension)
+
+    def _set_items(self, engine, uri, index, geometry, dimension):
+        """Items in an engine, of which there may be some."""
+        engine = checks.one_of("engine", engine, _ENGINES)
+        if engine == "milvus":
+            if index is not None:
+                checks.one_of("index", index, tuple(INDEXES))
+            self._items = MilvusItems(uri, index)
+            if self._items.about is not None:
+                self._check_there(geometry, dimension)
+                return
+        elif uri is not None or index is not None:
+            raise ValueError(
+                "`uri` and `index` are not for the engine 'faiss'. Received: "
+                f"uri={uri!r}, index={index!r}."
+            )
+        if dimension is None:
             raise ValueError(
                 "A gallery needs an embedder, or else the `dimension` of its points "
                 "(and their `geometry`, by default the sphere)."
             )
         geometry = check_geometry(geometry)
-        geometry_to_json(geometry)  # refuses what could not be saved
+        described = geometry_to_json(geometry)  # refuses what could not be saved
         dimension = checks.integer("dimension", dimension, least=1)
-        if uri is not None:
-            raise ValueError(
-                f"`uri` is not for the engine 'faiss'. Received: uri={uri!r}."
-            )
-        self._items = LocalItems(geometry, dimension)
-        self._name = "gallery"
+        if engine == "faiss":
+            self._items = LocalItems(geometry, dimension)
+        else:
+            about = {"geometry": described, "dimension": dimension}
+            self._items.create(about | self._origin.described())
+
+    def _check_there(self, geometry, dimension):
+        """Raises a `ValueError` where a collection is of something else."""
+        items = self._items
+        for name, given, there in (
+            ("geometry", geometry, items.geometry),
+            ("dimension", dimension, items.dimension),
+        ):
+            if given is not None and given != there:
+                raise ValueError(
+                    f"{items.where} holds points of the {name} {there!r}. Received: "
+                    f"{name}={given!r}."
+                )
+        stored = Origin.of_description(items.about)
+        stored.check_same(self._origin.sha256, "What `embedder` gives")
+        if not self._origin:
+            self._origin = stored
 
     @classmethod
     def build(
@@ -113,6 +169,7 @@ class Gallery:
         labels=None,
         engine="faiss",
         uri=None,
+        index=None,
     ):
         """A gallery of many images at once.
 
@@ -123,7 +180,7 @@ class Gallery:
                 folders of coarser ones, see `khp.datasets.from_directory`) or with
                 images alone.
             images, labels: as of `add`, instead of `data`.
-            engine, uri: as of `Gallery`.
+            engine, uri, index: as of `Gallery`.
 
         Returns:
             `Gallery`.
@@ -143,7 +200,7 @@ class Gallery:
                 "Pass either `data`, a `RetrievalDataset` or a folder, or `images` "
                 "with `labels`."
             )
-        gallery = cls(embedder, engine=engine, uri=uri)
+        gallery = cls(embedder, engine=engine, uri=uri, index=index)
         data = images if data is None else read_data(data, gallery.embedder)
         gallery.add(data, labels=labels)
         return gallery
@@ -173,7 +230,7 @@ class Gallery:
         gallery = cls.__new__(cls)
         gallery._items = LocalItems(folder=folder)
         description = gallery._items.description
-        gallery._origin = Origin.of_folder(folder, description)
+        gallery._origin = Origin.of_description(description, folder)
         gallery._name = description["data"]["name"]
         return gallery
 
@@ -181,10 +238,9 @@ class Gallery:
         return len(self._items)
 
     def __repr__(self):
-        where = self._items.folder or self._items.engine
         return (
             f"<Gallery of {len(self):,} items, {self.dimension} dimensions, "
-            f"{self.geometry}, {str(where)!r}>"
+            f"{self.geometry}, {self._items.where!r}>"
         )
 
     @property
@@ -449,7 +505,8 @@ class Gallery:
     def save(self, folder):
         """Writes the gallery to a folder, and keeps it there from now on.
 
-        A gallery that the folder held is replaced, in one step.
+        A gallery that the folder held is replaced, in one step. One in Milvus stays
+        there: the folder is a copy.
 
         Args:
             folder: path, new, empty or of a gallery.
@@ -475,7 +532,45 @@ class Gallery:
             "thresholds": self._items.thresholds,
             **self._origin.described(),
         }
-        self._items.save(folder, about, self._origin.writer())
+        items = self._items
+        if items.engine != LocalItems.engine:
+            items = _filled(LocalItems(self.geometry, self.dimension), items)
+        items.save(folder, about, self._origin.writer())
+
+    def copy_to(self, engine="milvus", uri=None, index=None):
+        """Copies all items, thresholds and what the model is to another engine.
+
+        Args:
+            engine, uri, index: as of `Gallery`; a collection that is there must be
+                empty.
+
+        Returns:
+            `Gallery`, the copy; this one is left as it is.
+
+        Raises:
+            ValueError: there are items already, or what is there is of another
+                geometry, dimension or model.
+            ImportError, OSError: as of `Gallery`.
+
+        Example:
+
+        >>> gallery = khp.Gallery(dimension=2)
+        >>> ids = gallery.add(points=[[0, 1], [1, 0]], labels=["Cox Orange", "Gala"])
+        >>> copy = gallery.copy_to("faiss")
+        >>> gallery.remove(ids)
+        >>> len(gallery), copy.ids
+        (0, array([0, 1]))
+        """
+        copy = Gallery.__new__(Gallery)
+        copy._origin, copy._name = self._origin, self._name
+        copy._set_items(engine, uri, index, self.geometry, self.dimension)
+        if len(copy):
+            raise ValueError(
+                f"{copy._items.where} holds {len(copy):,} items already. Name another "
+                "collection, as `uri='...#name'`."
+            )
+        _filled(copy._items, self._items)
+        return copy
 
     def _points(self, images, points, adding=False):
         """Points `(n, d)`, and the paths of the images, or None."""
@@ -488,7 +583,12 @@ class Gallery:
         if not self._origin:
             raise ValueError(
                 "This gallery has no embedder: pass `points`. To search by images, "
-                "make it of one, as `Gallery(embedder)` or `Gallery.build(embedder)`."
+                + (
+                    "pass the model of its points to `Gallery(embedder, ...)`."
+                    if self._origin.sha256
+                    else "make it of one, as `Gallery(embedder)` or "
+                    "`Gallery.build(embedder)`."
+                )
             )
         embedder = self.embedder
         if adding:
@@ -519,6 +619,14 @@ def _answer(hits, paths, scores, thresholds):
             return Answer(paths[level][0], level, paths[level], confidence, hits)
         unknown = 1 - confidence
     return Answer(None, None, (), unknown, hits)
+
+
+def _filled(items, others):
+    """Items of an engine, with all that are in others."""
+    for ids, points, labels, paths in others.blocks_of_items():
+        items.add(points, labels, ids, paths, others.level_names)
+    items.keep_thresholds(others.thresholds, others.next_id)
+    return items
 
 
 def _agreed(name, given, own):

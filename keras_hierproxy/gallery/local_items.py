@@ -84,8 +84,16 @@ class LocalItems:
         return int(self.state.alive.sum())
 
     @property
+    def where(self):
+        return str(self.folder or self.engine)
+
+    @property
     def level_names(self):
         return self.state.classes.level_names
+
+    @property
+    def next_id(self):
+        return self.state.next_id
 
     @property
     def ids(self):
@@ -254,14 +262,24 @@ class LocalItems:
             self._seen, self.state = moved._seen, moved.state
             self._prepared = (None, Blocks())
 
-    def keep_thresholds(self, thresholds):
-        """Takes what `calibrate` chose, a list of dicts, also into the folder."""
+    def keep_thresholds(self, thresholds, next_id=0):
+        """Takes what `calibrate` chose, a list of dicts, also into the folder.
+
+        `next_id` is the first id that is free, where that is known from elsewhere.
+        """
         with self._changing():
-            if self.folder is not None:
+            next_id = max(next_id, self.next_id)
+            new = dataclasses.replace(self.state, next_id=next_id)
+            if self.folder is None:
+                self.state = new
+            else:
                 self.description = changes.append(
-                    self.folder, self.description, thresholds=thresholds
+                    self.folder,
+                    self.description,
+                    thresholds=thresholds,
+                    next_id=next_id,
                 )
-                self._written(self.state)
+                self._written(new)
             self.thresholds = thresholds
 
     @contextlib.contextmanager

@@ -36,14 +36,14 @@ class Origin:
         self._embedder = embedder
 
     @classmethod
-    def of_folder(cls, folder, description):
-        """That of a gallery's folder, to be loaded when it is needed."""
+    def of_description(cls, description, folder=None):
+        """What a gallery says of its model, to be loaded when it is needed."""
         origin, stored = cls(), description.get("embedder")
         origin.sha256 = description["model"].get("weights_sha256")
         if stored is not None:
             origin.sha256 = stored["weights_sha256"]
             origin.preset = stored.get("preset")
-            if origin.preset is None:
+            if origin.preset is None and folder is not None:
                 name = file_name(EMBEDDER, description.get("generation", 0))
                 origin.file = pathlib.Path(folder) / name
         return origin
@@ -121,7 +121,7 @@ class Origin:
 
 def copy_of_embedder(folder, description):
     """Function that copies the file of a folder's model to a path, or None."""
-    return Origin.of_folder(folder, description).writer()
+    return Origin.of_description(description, folder).writer()
 
 
 def _copier(file):

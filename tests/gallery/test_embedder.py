@@ -95,6 +95,41 @@ def test_photos_in_folders(tmp_path):
         gallery.search(tmp_path / "none.png")
 
 
+def test_in_milvus(tmp_path):
+    pytest.importorskip("milvus_lite")
+    uri = tmp_path / "a.db"
+    embedder = image_embedder()
+    gallery = khp.Gallery.build(
+        embedder, images=IMAGES, labels=LABELS, engine="milvus", uri=uri
+    )
+    assert gallery.search(IMAGES, k=1).ids.ravel().tolist() == list(range(6))
+    with pytest.raises(ValueError, match="are of another model than the gallery"):
+        khp.Gallery(image_embedder(1), engine="milvus", uri=uri)
+    again = khp.Gallery(engine="milvus", uri=uri)
+    with pytest.raises(ValueError, match="pass the model of its points"):
+        again.search(IMAGES)
+    assert len(again.search(points=embedder.embed(IMAGES))) == 6
+    again = khp.Gallery(embedder, engine="milvus", uri=uri)
+    again.add(IMAGES[:1], labels=["d"])
+    again.save(tmp_path / "b")
+    assert khp.Gallery.load(tmp_path / "b").search(IMAGES, k=2).ids[0].tolist() == [
+        0,
+        6,
+    ]
+
+
+def test_a_shipped_preset_in_milvus(tmp_path):
+    pytest.importorskip("milvus_lite")
+    uri = tmp_path / "a.db"
+    images = np.zeros((1, 32, 32, 1), "uint8")
+    khp.Gallery.build(
+        "hierproxy_cnn_glyphs", images=images, labels=["a"], engine="milvus", uri=uri
+    )
+    assert khp.Gallery(engine="milvus", uri=uri).search(
+        images, k=1
+    ).labels.tolist() == [["a"]]
+
+
 def test_points_of_another_model_are_refused(tmp_path):
     khp.Gallery.build(image_embedder(1), images=IMAGES).save(tmp_path)
     others = khp.embeddings.load(tmp_path)

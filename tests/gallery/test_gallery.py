@@ -63,9 +63,22 @@ STEPS = st.lists(
 @settings(max_examples=25, deadline=None)
 @given(steps=STEPS, seed=st.integers(0, 9))
 def test_in_any_order_it_equals_one_built_anew(geometry, steps, seed, tmp_path_factory):
+    folders = []
+
+    def reopened(gallery):
+        if not folders:
+            folders.append(tmp_path_factory.mktemp("gallery"))
+            gallery.save(folders[0])
+        return khp.Gallery.load(folders[0])
+
+    gallery = khp.Gallery(geometry=geometry, dimension=3)
+    take_steps(gallery, reopened, geometry, steps, seed)
+
+
+def take_steps(gallery, reopened, geometry, steps, seed):
+    """Changes a gallery, and compares it with one of what should be there."""
     random = np.random.default_rng(seed)
-    places = points(10, geometry=geometry)
-    gallery, items, folder = khp.Gallery(geometry=geometry, dimension=3), {}, None
+    places, items = points(10, geometry=geometry), {}
     for step, what in steps:
         if step.startswith("add"):
             labels = [label(place) for place in what]
@@ -85,10 +98,7 @@ def test_in_any_order_it_equals_one_built_anew(geometry, steps, seed, tmp_path_f
             for i in gone:
                 del items[int(i)]
         elif step == "load":
-            if folder is None:
-                folder = tmp_path_factory.mktemp("gallery")
-                gallery.save(folder)
-            gallery = khp.Gallery.load(folder)
+            gallery = reopened(gallery)
         else:
             check(gallery, items, places, geometry, k=what)
     check(gallery, items, places, geometry, k=4)
@@ -105,7 +115,11 @@ def check(gallery, items, places, geometry, k):
     queries = points(3, seed=1, geometry=geometry)
     hits, expected = (each.search(points=queries, k=k) for each in (gallery, anew))
     np.testing.assert_array_equal(hits.ids, expected.ids)
-    np.testing.assert_array_equal(hits.similarities, expected.similarities)
+    # In Milvus, points on the sphere were normalised once more.
+    exactly = gallery._items.engine == "faiss"
+    np.testing.assert_allclose(
+        hits.similarities, expected.similarities, rtol=0, atol=0 if exactly else 2e-7
+    )
     assert hits.labels.tolist() == expected.labels.tolist()
     k = min(k, len(items))
     if k:
