@@ -9,7 +9,7 @@ One process builds the gallery, another opens it, searches 100 queries twice, ad
 items, searches again and removes 100: seconds of CPU time, of all threads together,
 since those of the clock are the machine's as much as ours, and the most memory that
 either process had. Recall is of the 10 nearest among the exact ones, of
-`khp.retrieval.knn`. What takes more than `--minutes` of the clock is given up, and said.
+`khp.retrieval.knn`. What takes more than `--minutes` of the clock is given up.
 """
 
 import argparse

@@ -50,6 +50,7 @@ def little_data(monkeypatch, tmp_path):
     """Two images each of some of the glyphs; photos, a list and embeddings of them."""
     monkeypatch.chdir(tmp_path)
     write_photos(tmp_path / "photos", "abcdefghijkl", images_per_class=2)
+    write_photos(tmp_path / "known_photos", "abcdefghijkl")
     items = [f"photos/{name}/{i}.png,{name}" for name in "abcdefghijkl" for i in (0, 1)]
     (tmp_path / "items.csv").write_text("\n".join(["path,product", *items, ""]))
     photos = khp.datasets.from_directory("photos", 8, split=None)

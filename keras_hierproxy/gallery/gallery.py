@@ -269,7 +269,8 @@ class Gallery:
         Args:
             images: an array of images, or what else the embedder takes; a sequence of
                 paths of image files, one path, or a folder of images; a
-                `khp.datasets.RetrievalDataset`, which brings its labels.
+                `khp.datasets.RetrievalDataset`, or a folder with a folder for each
+                class, as of `build`, which bring their labels.
             points: instead of images, float array `(n, d)` of points of `geometry`, as
                 `embedder.embed` gives; or `khp.embeddings.Embeddings`, which bring
                 their labels.
@@ -296,6 +297,8 @@ class Gallery:
         >>> gallery.add(points=[[1, 0]], labels=["Gala"])
         array([8])
         """
+        if labels is None:
+            images = self._with_labels(images)
         given = images if points is None else points
         points, paths = self._points(images, points, adding=True)
         keep, level_names = slice(None), None
@@ -372,7 +375,8 @@ class Gallery:
             images, points: `n` queries, as of `search`; not items of the gallery.
             labels: as of `add`, what they are. None for one that should not be found;
                 a tuple whose finest name is not in the gallery, or None, for one that
-                has a right answer on coarser levels only.
+                has a right answer on coarser levels only. By default those that the
+                queries bring, as in `add`.
             precision: float between 0 and 1; 0.95.
 
         Returns:
@@ -394,10 +398,14 @@ class Gallery:
         """
         precision = checks.real("precision", precision, above=0, below=1)
         if labels is None:
-            raise ValueError(
-                "calibrate needs `labels`: what each query is, None for one that "
-                "should not be found."
-            )
+            images = self._with_labels(images)
+            given = images if points is None else points
+            if not isinstance(given, RetrievalDataset | Embeddings):
+                raise ValueError(
+                    "calibrate needs `labels`: what each query is, None for one that "
+                    "should not be found."
+                )
+            labels, _, _ = _labels_of(given, len(given))
         if not self.level_names:
             raise ValueError(
                 "The items of this gallery have no labels, so that there is nothing to "
@@ -571,6 +579,10 @@ class Gallery:
             )
         _filled(copy._items, self._items)
         return copy
+
+    def _with_labels(self, images):
+        """A folder of folders of images as a data set; anything else as it is."""
+        return read_data(images, self.embedder) if self._origin else images
 
     def _points(self, images, points, adding=False):
         """Points `(n, d)`, and the paths of the images, or None."""

@@ -93,6 +93,14 @@ def test_photos_in_folders(tmp_path):
     assert gallery.search(photo, k=2).ids.tolist()[0][1] == ids[0]
     with pytest.raises(FileNotFoundError, match="no image, and no folder, at"):
         gallery.search(tmp_path / "none.png")
+    # Folders of classes bring their labels.
+    write_photos(tmp_path / "more", ["fruit/b", "fruit/d"], 25)
+    gallery.add(tmp_path / "more")
+    assert len(gallery) == 57 and gallery.level_names == ("class", "level1")
+    gallery.calibrate(tmp_path / "more")
+    assert gallery.thresholds[0].right == 50
+    (answer,) = gallery.identify(tmp_path / "more/fruit/d/3.png")
+    assert answer.path == ("fruit/d", "fruit")
 
 
 def test_in_milvus(tmp_path):
