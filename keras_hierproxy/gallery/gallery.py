@@ -120,7 +120,7 @@ class Gallery:
             if index is not None:
                 checks.one_of("index", index, tuple(INDEXES))
             self._items = MilvusItems(uri, index)
-            if self._items.about is not None:
+            if self._items.description is not None:
                 self._check_there(geometry, dimension)
                 return
         elif uri is not None or index is not None:
@@ -154,7 +154,7 @@ class Gallery:
                     f"{items.where} holds points of the {name} {there!r}. Received: "
                     f"{name}={given!r}."
                 )
-        stored = Origin.of_description(items.about)
+        stored = Origin.of_description(items.description)
         stored.check_same(self._origin.sha256, "What `embedder` gives")
         if not self._origin:
             self._origin = stored

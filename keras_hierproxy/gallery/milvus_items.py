@@ -61,7 +61,7 @@ class MilvusItems:
     def __init__(self, uri, index=None):
         self.uri, self.name = _place(uri)
         self.where = re.sub("//[^@/]*@", "//", self.uri) + f"#{self.name}"
-        self.about, self._index = None, index
+        self.description, self._index = None, index
         # Texts of the labels that there are, and their classes.
         self._known = frozenset(), Classes()
         self._writing = threading.RLock()
@@ -129,15 +129,15 @@ class MilvusItems:
 
     @property
     def level_names(self):
-        return tuple(self.about["level_names"])
+        return tuple(self.description["level_names"])
 
     @property
     def thresholds(self):
-        return self.about["thresholds"]
+        return self.description["thresholds"]
 
     @property
     def next_id(self):
-        return self.about["next_id"]
+        return self.description["next_id"]
 
     def __len__(self):
         with self._told():
@@ -160,7 +160,7 @@ class MilvusItems:
         """As `LocalItems.add`. On an error nothing is left of what was begun."""
         with self._writing, self._told():
             self._refresh()
-            about = dict(self.about)
+            about = dict(self.description)
             if ids is None:
                 ids = about["next_id"] + np.arange(len(points))
             else:
@@ -203,14 +203,16 @@ class MilvusItems:
     def remove(self, ids):
         """As `LocalItems.remove`."""
         with self._writing, self._told():
-            there = set(self._there(ids))
-            missing = [i for i in ids.tolist() if i not in there]
-            if missing:
-                raise ValueError(
-                    f"There are no items of the ids {missing[:5]} in the gallery"
-                    f"{', among others' if len(missing) > 5 else ''}. None is removed."
-                )
+            self._check_there(ids)
             self._delete(ids)
+
+    def about(self, ids):
+        """Lists of the labels and of the paths of the items of int64 `ids` `(n,)`."""
+        with self._told():
+            self._check_there(ids)
+            rows = {row["id"]: row for row in self._at(ids, ["label", "path"])}
+        rows = [rows[i] for i in ids.tolist()]
+        return [_label(row["label"]) for row in rows], [_path(r["path"]) for r in rows]
 
     def search(self, queries, k):
         """As `LocalItems.search`."""
@@ -258,27 +260,26 @@ class MilvusItems:
     def blocks_of_items(self, size=1 << 14):
         """As `LocalItems.blocks_of_items`."""
         ids = self.ids
-        with self._told():
-            for start in range(0, len(ids), _IDS):
-                rows = self._client.get(
-                    self.name,
-                    ids[start : start + _IDS].tolist(),
-                    output_fields=["label", "path", self._point],
-                )
-                rows = sorted(rows, key=lambda row: row["id"])
-                yield (
-                    np.array([row["id"] for row in rows], "int64"),
-                    np.array([row[self._point] for row in rows], "float32"),
-                    [_label(row["label"]) for row in rows],
-                    [_path(row["path"]) for row in rows],
-                )
+        for start in range(0, len(ids), size):
+            with self._told():
+                fields = ["label", "path", self._point]
+                rows = self._at(ids[start : start + size], fields)
+            rows.sort(key=lambda row: row["id"])
+            yield (
+                np.array([row["id"] for row in rows], "int64"),
+                np.array([row[self._point] for row in rows], "float32"),
+                [_label(row["label"]) for row in rows],
+                [_path(row["path"]) for row in rows],
+            )
 
     def keep_thresholds(self, thresholds, next_id=0):
         """As `LocalItems.keep_thresholds`."""
         with self._writing, self._told():
             self._refresh()
             next_id = max(next_id, self.next_id)
-            self._keep({**self.about, "thresholds": thresholds, "next_id": next_id})
+            self._keep(
+                {**self.description, "thresholds": thresholds, "next_id": next_id}
+            )
 
     def _fetch(self, vectors, count):
         params = {}
@@ -314,7 +315,10 @@ class MilvusItems:
         last, wanted = hits[-1]["distance"], hits[k - 1]["distance"]
         if self.geometry.exact_distance is None:
             return last >= wanted - _TIE
-        farthest, wanted = np.array([[self.about["farthest"]]]), np.array([wanted])
+        farthest, wanted = (
+            np.array([[self.description["farthest"]]]),
+            np.array([wanted]),
+        )
         return last >= self.geometry.search_floor(vector[None], farthest, wanted)[0]
 
     def _vectors(self, points):
@@ -351,7 +355,7 @@ class MilvusItems:
     def _labels(self):
         """Texts of the labels that there are, and their classes."""
         known, classes = self._known
-        if len(known) != self.about["num_labels"]:
+        if len(known) != self.description["num_labels"]:
             rows = self._rows(f"id <= {_LABELS}", ["label"])
             known, names = {row["label"] for row in rows}, self.level_names
             labels = [_label(text) for text in sorted(known)]
@@ -360,7 +364,7 @@ class MilvusItems:
         return known, classes
 
     def _take(self, about):
-        self.about = about
+        self.description = about
         self.geometry = geometry_from_json(about["geometry"])
         self.dimension = about["dimension"]
         self._point = "vector" if self.geometry.exact_distance is None else "point"
@@ -375,7 +379,7 @@ class MilvusItems:
             [self._note(_ABOUT - i, part, len(parts)) for i, part in enumerate(parts)],
             _PARTITION,
         )
-        self.about = about
+        self.description = about
 
     def _note(self, row_id, text, count=0):
         """A row that is no item."""
@@ -405,13 +409,25 @@ class MilvusItems:
         if rows:
             self._client.upsert(self.name, rows, partition_name=partition)
 
-    def _there(self, ids):
-        found = []
+    def _at(self, ids, fields):
+        """Rows of the items of int64 `ids` `(n,)` that are there."""
+        rows = []
         for start in range(0, len(ids), _IDS):
             block = ids[start : start + _IDS].tolist()
-            rows = self._client.query(self.name, ids=block, output_fields=["id"])
-            found += [row["id"] for row in rows]
-        return found
+            rows += self._client.query(self.name, ids=block, output_fields=fields)
+        return rows
+
+    def _there(self, ids):
+        return [row["id"] for row in self._at(ids, ["id"])]
+
+    def _check_there(self, ids):
+        there = set(self._there(ids))
+        missing = [i for i in ids.tolist() if i not in there]
+        if missing:
+            raise ValueError(
+                f"There are no items of the ids {missing[:5]} in the gallery"
+                f"{', among others' if len(missing) > 5 else ''}. Nothing is done."
+            )
 
     def _delete(self, ids):
         for start in range(0, len(ids), _IDS):
