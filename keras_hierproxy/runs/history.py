@@ -36,15 +36,15 @@ class KeepWeights(keras.callbacks.Callback):
         embedder: whose weights; what is trained may be a part of it.
         path: of the weights.
         history: `History`, which must come before it.
-        monitor, before: of `selected_epoch`.
+        monitors, before: of `selected_epoch`.
     """
 
-    def __init__(self, embedder, path, history, monitor, before):
+    def __init__(self, embedder, path, history, monitors, before):
         super().__init__()
         self.embedder = embedder
         self.path = path
         self.history = history
-        self.monitor = monitor
+        self.monitors = monitors
         self.before = before
 
     def on_train_begin(self, logs=None):
@@ -55,24 +55,31 @@ class KeepWeights(keras.callbacks.Callback):
 
     def _keep(self):
         rows = self.history.rows
-        if selected_epoch(rows, self.monitor, self.before) == len(rows):
+        if selected_epoch(rows, self.monitors, self.before) == len(rows):
             self.embedder.save_weights(self.path)
 
 
-def selected_epoch(rows, monitor, before):
+def selected_epoch(rows, monitors, before):
     """The epoch whose weights a run keeps, the first is 1; 0 for those before training.
 
     Args:
         rows: list of dicts, a line of `history.csv` for each epoch.
-        monitor: name of what is largest in the best epoch, of equal ones the earliest;
-            None to keep the last one.
-        before: float, the same before training; None where nobody measured it, as in
+        monitors: names of what is largest in the best epoch, each for the case that
+            those before it are equal, and of equal epochs the earliest is kept; None
+            to keep the last epoch.
+        before: dict, the same before training; None where nobody measured it, as in
             runs of earlier versions, which kept the best of their epochs.
     """
-    if monitor is None:
+    if monitors is None:
         return len(rows)
-    values = [float("-inf") if before is None else before]
-    values += [float(row[monitor]) for row in rows]
+
+    def numbers(row):
+        # Of runs of earlier versions there is the first alone.
+        found = (row.get(name, "") for name in monitors)
+        return [0.0 if value in _MISSING else float(value) for value in found]
+
+    values = [[float("-inf")] if before is None else numbers(before)]
+    values += map(numbers, rows)
     return values.index(max(values))
 
 

@@ -39,7 +39,8 @@ from keras_hierproxy.runs.scoring import score, usual_ks
 from keras_hierproxy.runs.splits import check_splits
 from keras_hierproxy.runs.trained import check_images, load_weights
 
-_MONITOR = "val_recall@1"
+# Of few validation classes Recall@1 is often the same, or 1 from the start.
+_MONITORS = ("val_recall@1", "val_map@r")
 
 
 class Run:
@@ -74,7 +75,7 @@ class Run:
         self._is_new = record is None
         self._lock = None
         self._last = self.recipe.training.selection == "last"
-        self._monitor = None if self._last else _MONITOR
+        self._monitors = None if self._last else _MONITORS
         self._history_path = self.folder / "history.csv"
         self._weights = self.folder / f"{'last' if self._last else 'best'}.weights.h5"
 
@@ -113,7 +114,10 @@ class Run:
         if data.validation is not None:
             validation, size = data.validation, self.recipe.data.batch_size
             evaluate = RetrievalEvaluation(
-                validation, k=usual_ks(validation), batch_size=size
+                validation,
+                k=usual_ks(validation),
+                metrics=("recall", "map@r"),
+                batch_size=size,
             )
             self._evaluations.append(evaluate)
         if self._record is not None and self._record.data != sizes:
@@ -170,7 +174,8 @@ class Run:
         evaluation = self._test()
         rows = read_rows(self._history_path)
         history = columns(rows)
-        selected = selected_epoch(rows, self._monitor, self.before)
+        before = self._record.validation_before
+        selected = selected_epoch(rows, self._monitors, before)
         metrics = {
             "test": evaluation.results,
             "test_before": self._record.test_before,
@@ -178,9 +183,10 @@ class Run:
             "epochs": len(rows),
             "interrupted": self.interrupted,
         }
-        recall = history.get(_MONITOR)
+        monitor = _MONITORS[0]
+        recall = history.get(monitor)
         if recall is not None:
-            metrics[_MONITOR] = recall[selected - 1] if selected else self.before
+            metrics[monitor] = recall[selected - 1] if selected else self.before
         if self.recipe.reported is not None:
             metrics["reported"] = beside(self.recipe.reported, evaluation.results)
         if recall is not None:
@@ -188,7 +194,7 @@ class Run:
                 history,
                 self.folder / "recall.png",
                 self.data.validation.level_names,
-                before=self._record.validation_before,
+                before=before,
             )
         pictures.plot_neighbors(
             evaluation.shown,
@@ -237,7 +243,11 @@ class Run:
                 self.folder / "backup", delete_checkpoint=False
             ),
             KeepWeights(
-                self.embedder, self._weights, history, self._monitor, self.before
+                self.embedder,
+                self._weights,
+                history,
+                self._monitors,
+                self._record.validation_before,
             ),
         ]
 
@@ -246,7 +256,7 @@ class Run:
         """Recall@1 on the validation classes before training, what an epoch has to
         beat; None where the last epoch is kept, and in runs of earlier versions."""
         before = self._record.validation_before
-        return None if before is None else before[_MONITOR]
+        return None if before is None else before[_MONITORS[0]]
 
     def _validate(self):
         """What an epoch would log of the model as it is, or None if none is chosen."""
