@@ -31,7 +31,7 @@ from keras_hierproxy.models.preset_files import (
     versions,
 )
 from keras_hierproxy.models.saved_objects import check_finite, check_size, refuse_code
-from keras_hierproxy.models.weight_files import WeightsSize, halve
+from keras_hierproxy.models.weight_files import WeightsSize, halve, names_of_layers
 
 # Arguments that are the backbone's.
 _OF_BACKBONE = ("dtype", "image_shape")
@@ -117,7 +117,8 @@ def _saved(thing):
 
 
 def _write(path, content):
-    path.write_text(json.dumps(content, indent=4), "utf-8")
+    # Without line ends: a network has some ten thousand lines.
+    path.write_text(json.dumps(content), "utf-8")
 
 
 def _save_backbone_weights(backbone, folder, max_shard_size):
@@ -177,6 +178,7 @@ def _whole(embedder_class, files, task, load_weights, **kwargs):
         head = files.weights(TASK_WEIGHTS_FILE)
         if head is None:
             raise _incomplete(files, TASK_WEIGHTS_FILE)
+        _check_parts(files, task["config"])
         _, backbone = _backbone_weights(files)
         _check_size(files, TASK_CONFIG_FILE, _network(task), head + backbone)
     try:
@@ -194,6 +196,23 @@ def _whole(embedder_class, files, task, load_weights, **kwargs):
             )
         _load_backbone_weights(embedder.backbone, files)
     return embedder
+
+
+def _check_parts(files, saved):
+    """Raises where there are weights of a part that the embedder is said not to have.
+
+    Keras would pass them over, and embed without a head that was trained.
+    """
+    layers = names_of_layers(files.path(TASK_WEIGHTS_FILE))
+    for name, layer in _LAYERS.items():
+        if saved[name] is None and any(each.endswith(layer) for each in layers):
+            problem = f"{name} is null, and {TASK_WEIGHTS_FILE} has weights for it"
+            raise _unreadable(files, TASK_CONFIG_FILE, problem)
+
+
+# What Keras calls the layers of an embedder's parts in its file of weights; `proxies`
+# also ends the names of those derived from `Proxies`.
+_LAYERS = {"embedding_dim": "dense", "proxies": "proxies", "latent": "latent_hierarchy"}
 
 
 def _fresh(embedder, saved, kwargs):
@@ -262,8 +281,8 @@ def _with_arguments(saved, **kwargs):
             layers = [_with_policy(each, policy) for each in config["layers"]]
             config = {**config, "layers": layers}
         return {**saved, "config": config}
-    if kwargs.get("dtype") is None:
-        kwargs["dtype"] = None if _holds_floats(config) else config.get("dtype")
+    if not _holds_floats(config):
+        kwargs["dtype"] = config.get("dtype")
     return {**saved, "config": {**config, **kwargs}}
 
 

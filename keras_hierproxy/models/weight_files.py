@@ -112,6 +112,13 @@ def _size_of_array(array, damaged):
     return WeightsSize(num_bytes, max(array.shape, default=1))
 
 
+def names_of_layers(path):
+    """What a file that Keras wrote calls the layers that it has weights of."""
+    with h5py.File(path) as file:
+        layers = file.get("layers", {})
+        return [name for name in layers if _size_of(layers[name], ValueError).num_bytes]
+
+
 def halve(path):
     """Stores the floats of a file of weights as float16; what reads them casts.
 

@@ -64,7 +64,9 @@ def load_preset(recipe, image_shape, new_options):
 
 
 def _of_preset(recipe, image_shape, options):
-    backbone, ours = recipe.model.backbone, {}
+    backbone = recipe.model.backbone
+    # Keras's own models would keep the policy that they were saved with.
+    ours = {"dtype": recipe.training.precision}
     if options["proxies"] is None:
         ours["num_classes"] = None
     shape = backbone.arguments.get("image_shape")

@@ -199,6 +199,16 @@ CASES = [
     refused("no class", with_config(registered_name=None, class_name="X"), "X"),
     refused("text for a bool", with_config(config__last_norm="no"), "last_norm"),
     refused("more classes", with_config(config__num_classes=5), "that of the proxies"),
+    refused(
+        "no head, and weights of one",
+        with_config(config__embedding_dim=None),
+        "task.json.*embedding_dim is null, and task.weights.h5 has weights for it",
+    ),
+    refused(
+        "no proxies, and weights of some",
+        with_config(config__proxies=None, config__num_classes=None),
+        "task.json.*proxies is null",
+    ),
     refused("huge head", with_config(config__embedding_dim=10**9), "embedding_dim"),
     refused("large head", with_config(config__embedding_dim=2**14), "does not fit"),
     refused(

@@ -142,6 +142,21 @@ def test_half_precision(build):
     trained(batches, embedder)
 
 
+def test_half_precision_of_a_preset(build, tmp_path):
+    """Keras's own models keep the policy that they were saved with, but for this."""
+    _, _, saved = build()
+    saved.save_to_preset(tmp_path / "preset")
+    preset = f'model.backbone.preset="{tmp_path / "preset"}"'
+    parts = [preset, "model.backbone.architecture=", "model.backbone.arguments="]
+    for precision, dtype in (("mixed_bfloat16", "bfloat16"), ("float32", "float32")):
+        changes = [*parts, f'training.precision="{precision}"']
+        _, batches, embedder = build(*changes)
+        assert {each.compute_dtype for each in embedder.backbone.layers[1:]} == {dtype}
+        assert embedder.head.compute_dtype == dtype
+        assert embedder.proxies.compute_dtype == "float32"
+    trained(batches, embedder)
+
+
 def rate(embedder, variable, step):
     """The learning rate of a variable at a step."""
     rate = embedder.optimizer._optimizer_map(variable)._learning_rate
