@@ -300,7 +300,11 @@ class Embedder:
             # Keras's own call from `fit`, with batches that are ready.
             return super().evaluate(x, verbose=verbose, **kwargs)
         _check_steps(kwargs)
-        with keeping_weights(self), self._preparation() as prepare:
+        with (
+            keeping_weights(self),
+            faster_on_torch(self),
+            self._preparation() as prepare,
+        ):
             x = as_batches(x, y, sample_weight, batch_size, False, prepare)
             return super().evaluate(x, verbose=verbose, **kwargs)
 
@@ -311,7 +315,11 @@ class Embedder:
         _check_steps(kwargs)
         # So that what `keras.distribution` needs as filling comes last.
         batch_size += -batch_size % num_data_shards()
-        with keeping_weights(self), self._preparation(labelled=False) as prepare:
+        with (
+            keeping_weights(self),
+            faster_on_torch(self),
+            self._preparation(labelled=False) as prepare,
+        ):
             batches = as_batches(x, None, None, batch_size, False, prepare)
             outputs = super().predict(batches, verbose=verbose, **kwargs)
         return keras.tree.map_structure(lambda output: output[:rows], outputs)
@@ -339,7 +347,11 @@ class Embedder:
         )
 
     def predict_on_batch(self, x):
-        return super().predict_on_batch(self._prepared(x))
+        return self._predicted(self._prepared(x))
+
+    def _predicted(self, x):
+        with faster_on_torch(self):
+            return super().predict_on_batch(x)
 
     def _prepared(self, x):
         """A batch's inputs as the network takes them."""
@@ -386,7 +398,7 @@ class Embedder:
             x = self._prepared(x)
         else:
             self._check_inputs(x)
-        outputs = super().predict_on_batch(x)
+        outputs = self._predicted(x)
         return keras.tree.map_structure(self._points, outputs)
 
     def export(

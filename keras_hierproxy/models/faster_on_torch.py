@@ -1,4 +1,4 @@
-"""Layers that Keras computes slowly with PyTorch on a CPU, faster while a model trains.
+"""Layers that Keras computes slowly with PyTorch on a CPU, faster while a model runs.
 
 Keras copies images into another order of channels for each convolution and pooling
 (keras-team/keras issues 23279 and 23649), and composes batch normalization of single
@@ -43,7 +43,8 @@ def faster_on_torch(model):
         yield
     finally:
         for layer in changed:
-            del vars(layer)["call"]
+            # Another thread may have been here.
+            vars(layer).pop("call", None)
 
 
 def _fits(layer):

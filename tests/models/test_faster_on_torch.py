@@ -98,6 +98,36 @@ def test_an_embedder_is_faster_while_it_trains():
     assert sorted(changed_while_fitting()) == sorted(kinds)
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda embedder, x: embedder.embed(x),
+        lambda embedder, x: embedder.predict_on_batch(x),
+        lambda embedder, x: embedder.embed_on_batch(x),
+        lambda embedder, x: embedder.evaluate(x, np.arange(len(x)) % 2, verbose=0),
+    ],
+    ids=["embed", "predict_on_batch", "embed_on_batch", "evaluate"],
+)
+def test_an_embedder_is_faster_while_it_embeds(run, monkeypatch):
+    embedder = khp.models.ImageEmbedder(
+        khp.models.conv4((16, 16, 1), filters=2), num_classes=2, embedding_dim=4
+    )
+    embedder.compile(loss=khp.losses.ProxyAnchorLoss())
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 1))
+    contexts = []
+
+    @contextlib.contextmanager
+    def none(model):
+        contexts.append(model)
+        yield
+
+    actual = run(embedder, images.astype("float32"))
+    monkeypatch.setattr("keras_hierproxy.models.embedder.faster_on_torch", none)
+    expected = run(embedder, images.astype("float32"))
+    assert contexts == [embedder]
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_layers_are_as_before_after_an_error():
     model = keras.Sequential([keras.Input((4, 4, 1)), layers.MaxPooling2D()])
     model.compile(jit_compile=False)
