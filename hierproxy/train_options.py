@@ -144,7 +144,7 @@ LearningRate = Annotated[
     float | None,
     option(
         "Of the network. By default 1e-3 from scratch; 3e-4 for the backbone of "
-        "`efficientnet_lite0_imagenet` and 2e-3 for the rest; of other presets 1e-5 "
+        "`efficientnet_lite0_imagenet` and 5e-4 for the rest; of other presets 1e-5 "
         "and 1e-4.",
         panel="Training",
         metavar="RATE",

@@ -95,11 +95,12 @@ def test_photos_start_from_imagenet(data):
     assert recipe.image_shape == (128, 128, 3) and recipe.data.batch_size == 32
     rates = recipe.optimizer.learning_rate
     assert rates.backbone < rates.head < rates.proxies
+    assert recipe.model.freeze == ["batch_norm"]
     # Named, it is the same; unless it is not wanted.
     assert from_options({"data": data, "preset": recipes.PHOTOS}) == recipe
     scratch = from_options({"data": data, "from_scratch": True})
     assert scratch.model.backbone.preset is None and scratch.image_shape is None
-    assert scratch.data.batch_size == 128
+    assert scratch.data.batch_size == 128 and scratch.model.freeze == []
     assert from_options({"data": data, "image_size": 48}).image_shape == (48, 48, 3)
 
 
