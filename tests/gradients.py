@@ -18,20 +18,32 @@ def value_and_gradients(function, arrays, variables=(), jit=False):
         The value as a float, the list of gradients by the arrays, and the list of
         gradients by the variables, NumPy arrays; zeros for what is not read.
     """
+    return differentiated(function, variables, jit)(arrays)
+
+
+def differentiated(function, variables=(), jit=False):
+    """A function of `arrays` that returns what `value_and_gradients` does.
+
+    For what is measured more than once: arrays of one shape are compiled for once.
+    """
+    variables = list(variables)
     differentiate = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-    tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
-    value, gradients = differentiate[keras.backend.backend()](
-        function, tensors, list(variables), jit
-    )
-    gradients = [keras.ops.convert_to_numpy(gradient) for gradient in gradients]
-    value = float(keras.ops.convert_to_numpy(value))
-    return value, gradients[: len(arrays)], gradients[len(arrays) :]
+    differentiate = differentiate[keras.backend.backend()](function, variables, jit)
+
+    def measure(arrays):
+        tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+        value, gradients = differentiate(tensors)
+        gradients = [keras.ops.convert_to_numpy(gradient) for gradient in gradients]
+        value = float(keras.ops.convert_to_numpy(value))
+        return value, gradients[: len(arrays)], gradients[len(arrays) :]
+
+    return measure
 
 
-def _tensorflow(function, tensors, variables, jit):
+def _tensorflow(function, variables, jit):
     import tensorflow as tf
 
-    def both(*tensors):
+    def both(tensors):
         sources = [*tensors, *(variable.value for variable in variables)]
         with tf.GradientTape() as tape:
             tape.watch(sources)
@@ -40,35 +52,42 @@ def _tensorflow(function, tensors, variables, jit):
         gradients = tape.gradient(value, sources, unconnected_gradients=zero)
         return value, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    return (tf.function(both, jit_compile=True) if jit else both)(*tensors)
+    return tf.function(both, jit_compile=True) if jit else both
 
 
-def _jax(function, tensors, variables, jit):
+def _jax(function, variables, jit):
     import jax
 
-    def stateless(sources):
-        values = sources[len(tensors) :]
+    def stateless(tensors, values):
         with keras.StatelessScope(zip(variables, values, strict=True)):
-            return function(*sources[: len(tensors)])
+            return function(*tensors)
 
-    both = jax.value_and_grad(stateless)
-    sources = [*tensors, *(variable.value for variable in variables)]
-    return (jax.jit(both) if jit else both)(sources)
+    both = jax.value_and_grad(stateless, argnums=(0, 1))
+    both = jax.jit(both) if jit else both
+
+    def differentiate(tensors):
+        value, gradients = both(tensors, [variable.value for variable in variables])
+        return value, [*gradients[0], *gradients[1]]
+
+    return differentiate
 
 
-def _torch(function, tensors, variables, jit):
+def _torch(function, variables, jit):
     import torch
 
-    tensors = [tensor.detach().requires_grad_() for tensor in tensors]
-    sources = [*tensors, *(variable.value for variable in variables)]
-    value = function(*tensors)
-    if not value.requires_grad:
-        return value, [torch.zeros_like(source) for source in sources]
-    gradients = torch.autograd.grad(value, sources, allow_unused=True)
-    return value, [
-        torch.zeros_like(source) if gradient is None else gradient
-        for source, gradient in zip(sources, gradients, strict=True)
-    ]
+    def differentiate(tensors):
+        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
+        sources = [*tensors, *(variable.value for variable in variables)]
+        value = function(*tensors)
+        if not value.requires_grad:
+            return value, [torch.zeros_like(source) for source in sources]
+        gradients = torch.autograd.grad(value, sources, allow_unused=True)
+        return value, [
+            torch.zeros_like(source) if gradient is None else gradient
+            for source, gradient in zip(sources, gradients, strict=True)
+        ]
+
+    return differentiate
 
 
 def numerical_gradient(function, x, step=1e-6):

@@ -385,7 +385,8 @@ def _never_empty(labels, embeddings, weights):
     size = embeddings.shape[0]
     if size is not None and size > 0:
         return labels, embeddings, weights
-    missing = ops.maximum(1 - ops.shape(embeddings)[0], 0)
+    # A number where it is known: compiled JAX takes no sizes that it computes.
+    missing = 1 if size == 0 else ops.maximum(1 - ops.shape(embeddings)[0], 0)
     return (
         ops.concatenate([labels, ops.zeros((missing,), "int32")]),
         ops.concatenate([embeddings, ops.zeros((missing, ops.shape(embeddings)[1]))]),

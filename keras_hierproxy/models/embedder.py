@@ -265,6 +265,7 @@ class Embedder:
                 restored = backup.restore(self, epochs)
                 if restored is not None:
                     kwargs["initial_epoch"] = restored
+        _build_optimizer(self)
         with (
             keeping_weights(self),
             faster_on_torch(self),
@@ -564,6 +565,18 @@ def _may_read_any(loss):
 def _is_of_keras(loss):
     """Whether a loss is one of Keras's own, or its name."""
     return isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras.")
+
+
+def _build_optimizer(model):
+    """Makes the variables of a model's optimizer, as Keras does in the first step.
+
+    TensorFlow traces a step that makes variables twice, which takes seconds.
+    """
+    if model.optimizer.built:
+        return
+    strategy = getattr(model, "distribute_strategy", None)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model.optimizer.build(model.trainable_variables)
 
 
 def _check_steps(options):

@@ -67,6 +67,22 @@ def test_every_loss_with_grouped_rates(name, layer_class):
     assert_trains_only(model, expected)
 
 
+@pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="makes no variables in a step"
+)
+def test_a_step_is_traced_once():
+    traced = []
+
+    class Traced(khp.losses.ProxyNCALoss):
+        def call(self, *arguments):
+            traced.append(arguments)
+            return super().call(*arguments)
+
+    model = tiny.compiled_model(Traced(), run_eagerly=False)
+    tiny.fit(model, epochs=2)
+    assert len(traced) == 1
+
+
 def test_training_lowers_the_loss():
     model = tiny.embedding_model()
     optimizer = khp.optimizers.grouped(model, head=0.05, proxies=0.05)
