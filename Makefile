@@ -14,6 +14,8 @@ DEV := $(VENV)/.installed-dev
 UNFINISHED := $(VENV)/.unfinished
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Python compiles what it imports, once, and not, as pip would, all that is installed.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo dev test bench docs lint format zoo-table wheel wheel-check clean
@@ -89,7 +91,8 @@ define install
 @$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 @rm -f $(RUNTIME) $(DEV) && touch $(UNFINISHED)
 @echo "Installing into $(VENV). The backends are large: this may take minutes."
-$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check \
+  -c constraints.txt -e '.[$(1)]'
 @mv $(UNFINISHED) $@
 endef
 

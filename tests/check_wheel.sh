@@ -12,10 +12,12 @@ trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/home" "$folder/empty"
 bin=$folder/venv/bin
 export TF_CPP_MIN_LOG_LEVEL=3
+# What is imported is compiled once, and not all that is installed.
+unset PYTHONDONTWRITEBYTECODE
 
 step() { printf '\n-- %s\n' "$*"; }
 pip() { "$bin/python" -m pip --disable-pip-version-check "$@"; }
-install() { pip install --quiet --constraint "$root/constraints.txt" "$@"; }
+install() { pip install --quiet --no-compile --constraint "$root/constraints.txt" "$@"; }
 stranger() { env -u KERAS_BACKEND -u PYTHONPATH HOME="$folder/home" "$@"; }
 hierproxy() { stranger "$bin/hierproxy" "$@"; }
 # Each preset's reference embeddings; with a folder to write to also Recall@1 on the
@@ -52,7 +54,7 @@ for name in khp.zoo.list_presets():
 PYTHON
 }
 train_and_evaluate() {
-  hierproxy train --data glyphs --epochs 1 --backend "$1" --output "run-$1"
+  hierproxy train "${@:2}" --epochs 1 --backend "$1" --output "run-$1"
   hierproxy evaluate "run-$1" --backend "$1"
 }
 
@@ -77,7 +79,7 @@ print("keras_hierproxy", keras_hierproxy.__version__)
 PYTHON
 
 step "hierproxy train and evaluate"
-train_and_evaluate torch
+train_and_evaluate torch --data glyphs
 
 step "a backend that is not installed is named, with its extra"
 if hierproxy train --backend jax >"$folder/output" 2>&1; then
@@ -88,8 +90,17 @@ grep -qF 'keras-hierproxy[jax]' "$folder/output"
 
 step "the same with JAX, TensorFlow and keras-hub"
 install "$wheel[jax,tensorflow,hub]"
+# An epoch of glyphs, or of a large network, takes minutes.
+PYTHONPATH=$root "$bin/python" - "$folder/photos" <<'PYTHON'
+import sys
+from pathlib import Path
+
+from tests.photos import write_photos
+
+write_photos(Path(sys.argv[1]), [f"class{number}" for number in range(12)])
+PYTHON
 for backend in jax tensorflow; do
-  train_and_evaluate "$backend"
+  train_and_evaluate "$backend" --data "$folder/photos" --from-scratch
   hierproxy evaluate run-torch --backend "$backend"
 done
 

@@ -9,7 +9,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0"
-    " --xla_cpu_use_fusion_emitters=false",
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 # JAX takes what another process, or an earlier run, has compiled.
 os.environ.setdefault(
@@ -20,8 +20,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import sys
 import warnings
+from importlib.metadata import version
 
-import keras
 import pytest
 
 from tests.command_line import run_main
@@ -38,24 +38,34 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # tests/run.py prints the longest at its end.
 LONGEST = (
     "integration/test_resume.py",
+    "integration/test_data_parallel.py",
     "integration/test_two_hosts.py",
     "integration/test_four_devices.py",
-    "integration/test_data_parallel.py",
-    "models/test_hyperbolic.py",
-    "recipes/test_run.py",
-    "losses/test_not_finite.py",
-    "losses/test_hier.py",
-    "test_cli.py",
     "test_readme.py",
-    "test_docstrings.py",
-    "models/test_backup.py",
-    "models/test_image_embedder.py",
-    "zoo/test_hubs.py",
+    "test_cli.py",
+    "gallery/test_faults.py",
+    "recipes/test_run.py",
     "integration/test_signals.py",
     "integration/test_across_backends.py",
-    "test_runs.py",
+    "models/test_hyperbolic.py",
+    "losses/test_hier.py",
+    "losses/test_not_finite.py",
+    "models/test_image_embedder.py",
+    "models/test_backup.py",
+    "models/test_efficientnet_lite.py",
+    "models/test_quantize.py",
+    "models/test_export.py",
+    "models/test_training.py",
+    "recipes/test_build.py",
+    "zoo/test_shipped.py",
+    "zoo/test_hubs.py",
+    "models/test_pipelines.py",
+    "models/test_presets.py",
+    "test_docstrings.py",
     "hostile/test_environment.py",
+    "test_runs.py",
     "datasets/test_glyphs.py",
+    "datasets/test_fashion_products.py",
     "losses/test_hier_golden.py",
     "losses/test_edge_cases.py",
     "test_embed_command.py",
@@ -72,12 +82,17 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_report_header():
-    return f"keras: {keras.__version__}, backend {keras.config.backend()}"
+    backend = os.environ.get("KERAS_BACKEND", "as keras.json says")
+    return f"keras: {version('keras')}, backend {backend}"
 
 
+# Keras is imported where it is needed: the process that prints, where others test, is
+# none, and all wait for it.
 @pytest.fixture(autouse=True)
 def same_start():
     """Each test starts from the same seeds, in float32, whatever ran before it."""
+    import keras
+
     keras.utils.set_random_seed(0)
     yield
     # Afterwards: the next module's fixtures are made before its first test's.
@@ -96,6 +111,8 @@ def shared_data():
 @pytest.fixture
 def call(monkeypatch, capfd, tmp_path):
     """A function of the arguments that returns `(exit code, stdout, stderr)`."""
+    import keras
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)

@@ -3,7 +3,7 @@
 On a CPU it takes no more than `keras.utils.set_random_seed`, on each backend.
 """
 
-import signal
+import itertools
 
 import keras
 import numpy as np
@@ -16,31 +16,26 @@ RUNS = ("vectors", "hyperbolic", "images")
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Folders with the final states of runs in four processes.
+    """Folders with the final states of runs in two processes.
 
-    Three to be killed, each after a run to the end; the fourth repeats and resumes all.
+    The first kills each run half-way, and takes each to the end; the second repeats
+    all from the start, and resumes what was killed.
     """
     folders = {
         name: tmp_path_factory.mktemp(name) for name in ("first", "second", "resumed")
     }
-
-    def arguments(mode, folder):
-        return [each for run in RUNS for each in (mode, run, folder / run)]
-
     for folder in folders.values():
         for run in RUNS:
             (folder / run).mkdir()
-    for run in RUNS:
-        through = ("through", run, folders["first"] / run)
-        killed = start("train", *through, "killed", run, folders["resumed"] / run)
-        finish(killed, exit_code=-signal.SIGKILL)
-    finish(
-        start(
-            "train",
-            *arguments("through", folders["second"]),
-            *arguments("resumed", folders["resumed"]),
-        )
-    )
+
+    def train(*modes):
+        arguments = [
+            (mode, run, folders[folder] / run) for mode, folder in modes for run in RUNS
+        ]
+        finish(start("train", *itertools.chain(*arguments)))
+
+    train(("killed", "resumed"), ("through", "first"))
+    train(("through", "second"), ("resumed", "resumed"))
     return folders
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.integration import two_hosts
 from tests.integration.fresh import finish, start
 
 if keras.config.backend() != "jax":
@@ -20,7 +21,6 @@ def free_port():
 
 def test_the_same_weights_as_on_a_single_host(tmp_path):
     address = f"127.0.0.1:{free_port()}"
-    alone = start("two_hosts", tmp_path / "alone.npz", JAX_PLATFORMS="cpu")
     together = [
         start(
             "two_hosts",
@@ -33,7 +33,8 @@ def test_the_same_weights_as_on_a_single_host(tmp_path):
         )
         for index in (0, 1)
     ]
-    for process in (alone, *together):
+    two_hosts.main(tmp_path / "alone.npz")
+    for process in together:
         finish(process)
     expected = np.load(tmp_path / "alone.npz")
     for index in (0, 1):

@@ -3,8 +3,9 @@
     python -m tests.integration.train MODE RUN FOLDER [MODE RUN FOLDER ...]
 
 RUN is one of RUNS below. `through` writes the final state to FOLDER/RUN.npz.
-`killed` backs up to FOLDER/backup after each epoch and kills itself in the fourth;
-`resumed` goes on from there, and writes what `through` writes.
+`killed` backs up to FOLDER/backup after each epoch and kills itself in the fourth, in a
+copy of this process, so that it comes before all others: a backend that has computed
+cannot be copied. `resumed` goes on from there, and writes what `through` writes.
 """
 
 import os
@@ -48,7 +49,19 @@ def train(mode, run, folder):
     np.savez(folder / f"{run}.npz", **runs.state(model))
 
 
+def train_in_a_copy(*arguments):
+    """Trains in a copy of this process, which must be killed."""
+    copy = os.fork()
+    if not copy:
+        try:
+            train(*arguments)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(copy, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     for mode, run, folder in zip(*(arguments[i::3] for i in range(3)), strict=True):
-        train(mode, run, Path(folder))
+        (train_in_a_copy if mode == "killed" else train)(mode, run, Path(folder))

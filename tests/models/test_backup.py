@@ -58,6 +58,7 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.nightly
 def test_killed_at_any_moment(tmp_path):
     folder = tmp_path / "run"
     with moments(folder, tmp_path) as copies:

@@ -18,6 +18,7 @@ PRESET = "efficientnet_lite0_imagenet"
 WEIGHTS = (3_413_024, 4_189_344, 4_869_168, 6_992_768, 11_837_936)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("variant", range(5))
 def test_weights_and_the_shape_of_features(variant):
     backbone = efficientnet_lite(variant, (33, 64, 3))
@@ -25,6 +26,7 @@ def test_weights_and_the_shape_of_features(variant):
     assert backbone.output_shape == (None, 2, 2, 1280)
 
 
+@pytest.mark.nightly
 def test_any_size_of_images():
     backbone = efficientnet_lite(image_shape=(None, None, 3))
     for height, width in ((32, 32), (40, 70)):
@@ -71,6 +73,7 @@ def test_bad_arguments(arguments, message):
 # The weights of ImageNet
 
 
+@pytest.mark.nightly
 def test_features_are_those_of_the_network_that_they_were_published_for():
     # By `python -m tools.efficientnet_lite_weights`, in PyTorch.
     path = pathlib.Path(__file__).with_name("efficientnet_lite0_features.npz")
@@ -87,6 +90,7 @@ def test_features_are_those_of_the_network_that_they_were_published_for():
             np.testing.assert_allclose(features, expected, atol=2e-5)
 
 
+@pytest.mark.nightly
 def test_a_new_head_is_trained_from_them():
     embedder = ImageEmbedder.from_preset(
         PRESET, num_classes=2, embedding_dim=16, image_shape=(32, 32, 3)
@@ -100,7 +104,10 @@ def test_a_new_head_is_trained_from_them():
     assert (embedder.backbone.get_layer("top").get_weights()[0] != before).any()
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.parametrize(
+    "format",
+    [pytest.param("onnx", marks=pytest.mark.nightly), "litert"],
+)
 def test_they_are_exported(format, tmp_path):
     if format not in SUPPORTED:
         pytest.skip("not from this backend")

@@ -185,6 +185,7 @@ def test_vision_transformers_of_keras_hub(kind, width):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_a_backbone_of_keras_applications():
     embedder = khp.models.ImageEmbedder(mobilenet(), num_classes=4, embedding_dim=8)
     images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype("float32")

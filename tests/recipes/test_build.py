@@ -10,6 +10,7 @@ from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.models import ImageEmbedder, conv4
 from keras_hierproxy.regularizers import SoftOrthogonality
+from tests import tiny
 
 RNG = np.random.default_rng(0)
 LABELS = np.stack([np.arange(24) // 3, np.arange(24) // 6], axis=1)
@@ -61,6 +62,7 @@ def build(tiny_recipe):
 
 
 def trained(batches, embedder, epochs=1, **options):
+    embedder.run_eagerly = tiny.EAGERLY
     history = embedder.fit(batches, epochs=epochs, verbose=0, **options).history
     assert np.isfinite(history["loss"]).all()
     points = embedder.embed(TRAIN.images)
@@ -242,6 +244,7 @@ def test_a_preset_without_a_head_gets_one(image_size, tiny_recipe, tmp_path):
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs)
         )
+    embedder.run_eagerly = tiny.EAGERLY
     trained = embedder.fit(recipes.batches(recipe, train, 0), verbose=0).history
     assert np.isfinite(trained["loss"]).all()
 
@@ -274,6 +277,7 @@ def test_what_does_not_fit_the_backbone(changes, message, build):
         build(*changes)
 
 
+@pytest.mark.nightly
 def test_a_network_for_photos_scales_them_itself(build, monkeypatch):
     images = RNG.integers(0, 256, (24, 32, 32, 3)).astype("uint8")
     monkeypatch.setitem(globals(), "TRAIN", RetrievalDataset(images, LABELS, name="a"))

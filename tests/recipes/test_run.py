@@ -170,6 +170,7 @@ TINY_TRANSFORMER = (
 )
 
 
+@pytest.mark.nightly
 def test_dry_run(call):
     options = [part for change in TINY_TRANSFORMER for part in ("--set", change)]
     code, stdout, stderr = call(

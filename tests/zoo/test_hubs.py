@@ -206,6 +206,7 @@ def test_backbones_embed_and_come_back(name, tmp_path):
     np.testing.assert_allclose(again.embed(images), points, atol=1e-6)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "name, pool",
     [

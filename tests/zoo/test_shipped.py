@@ -105,6 +105,7 @@ def test_weights_alone_are_shipped(name):
     assert suffixes == {".md", ".json", ".h5", ".npz"}
 
 
+@pytest.mark.nightly
 @each
 def test_new_classes_keep_embeddings(name):
     reference = np.load(shipped.preset_folder(name) / "reference.npz")
