@@ -9,6 +9,7 @@ from importlib.machinery import PathFinder
 
 ABSENT = ("keras_hub", "keras_cv", "keras_nlp", "onnx", "tf2onnx", "onnxruntime")
 ABSENT += ("networkx", "huggingface_hub", "kagglehub", "ai_edge_litert")
+ABSENT += ("pymilvus", "milvus_lite")
 
 
 class WithoutExtras(PathFinder):
