@@ -1,5 +1,6 @@
 """The page as people see it, in a headless Chromium."""
 
+import copy
 import time
 
 import numpy as np
@@ -99,6 +100,15 @@ def test_it_fits_the_screen_and_asks_for_nothing(browser, report, screen, dark):
     assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth)")
     paper = browser.run("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (not dark)
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_long_names_of_levels_fit_the_screen(browser, data, points, tmp_path, screen):
+    data = copy.copy(data)
+    data.level_names = ("a_column_of_a_catalogue_" * 3, "a_group_of_the_items_" * 3)
+    browser.open(written(tmp_path, data, points, (1, 2)), **screen)
+    assert browser.run("document.documentElement.scrollWidth") <= screen["width"]
+    assert browser.run("document.body.scrollWidth") <= screen["width"]
 
 
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
