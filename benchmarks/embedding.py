@@ -107,8 +107,11 @@ def embed(embedder, data):
 
     with tempfile.TemporaryDirectory() as folder:
         identity = {"model": {}, "data": {"name": data.name}}
-        job = runs.EmbeddingJob(embedder, data, folder, identity, batch_size=BATCH)
-        job.run()
+        dimension = embedder.output_shape[-1]
+        writer = embeddings.EmbeddingWriter(
+            folder, data, embedder.geometry, dimension, identity=identity
+        )
+        runs.EmbeddingJob(embedder, data, writer, BATCH).run()
         return [np.array(embeddings.load(folder).points)]
 
 

@@ -8,4 +8,5 @@ from hierproxy.application import app as app
 from hierproxy.application import main as main
 
 # Each adds its command to the application, in the order of the help.
-from hierproxy import train, evaluate, compare, embed, tree, zoo  # isort: skip  # noqa: F401
+from hierproxy import train, evaluate, compare, tree, zoo  # isort: skip  # noqa: F401
+from hierproxy import embed, add, remove, search, calibrate, identify  # isort: skip  # noqa: F401

@@ -22,6 +22,10 @@ from hierproxy.options import (
 )
 from hierproxy.start import import_runs
 
+BatchSize = Annotated[
+    int, option("Images that are embedded at a time.", metavar="N", parser=whole(1))
+]
+
 
 @app.command(cls=Command)
 def embed(
@@ -69,19 +73,18 @@ def embed(
             metavar="NAME",
         ),
     ] = "float32",
-    batch_size: Annotated[
-        int,
-        option("Images that are embedded at a time.", metavar="N", parser=whole(1)),
-    ] = 128,
+    batch_size: BatchSize = 128,
     backend: BackendOption = None,
 ):
-    """Embeds images by a trained model into a folder of plain files.
+    """Embeds images by a trained model into a folder of plain files: a gallery.
 
     `embeddings.npy` holds the embeddings, `items.csv` path and labels of each,
-    `embeddings.json` what they are, and the folder that the paths start from. Read
-    them with `khp.embeddings.load`, NumPy, pandas. Images are read while the model
-    works, and memory does not grow with their number. After **Ctrl-C**, a crash or a
-    full disk the same command goes on where it stopped, to the same result.
+    `embeddings.json` what they are, and the folder that the paths start from;
+    `embedder.keras` the model, unless it is a shipped preset. Read them with
+    `khp.embeddings.load`, NumPy, pandas; search them with `hierproxy search`. Images
+    are read while the model works, and memory does not grow with their number. After
+    **Ctrl-C**, a crash or a full disk the same command goes on where it stopped, to
+    the same result. Into a gallery that is finished it adds what is new.
 
     Examples:
 
@@ -91,10 +94,23 @@ def embed(
     runs = import_runs(backend)
     changes = data_options(context)
     with console.status("Reading ..."):
-        job = runs.prepare_embedding(
-            data, model, output, changes, split, dtype, batch_size
-        )
+        if runs.is_gallery(output):
+            job = runs.prepare_adding(output, [data], changes, split, batch_size, model)
+        else:
+            job = runs.prepare_embedding(
+                data, model, output, changes, split, dtype, batch_size
+            )
+    run_job(runs, job, output)
+
+
+def run_job(runs, job, folder):
+    """Embeds what is left, tells of it, and ends the process where it was stopped."""
+    if job is None:
+        console.print("Nothing is new: all of these images are there already.")
+        return
     total, before = len(job.data.images), job.writer.position
+    if known := getattr(job.writer, "num_known", 0):
+        console.print(f"Images that are there already: {known:,}.")
     if before:
         console.print(f"Going on after {before:,} of {total:,} images.")
     start = time.monotonic()
@@ -112,7 +128,7 @@ def embed(
         f"{job.writer.num_rows:,} embeddings in {seconds:,.0f} s, {rate:,.0f} images a "
         "second. They are in"
     )
-    say(output)
+    say(folder)
     if job.writer.skipped:
         console.print(
             f"Images left out, named in embeddings.json: {len(job.writer.skipped):,}"

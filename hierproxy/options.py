@@ -1,7 +1,10 @@
 """Options that commands share."""
 
 import difflib
+import glob
 import math
+import os
+import pathlib
 import re
 from typing import Annotated
 
@@ -55,6 +58,17 @@ def rate(value: str):
     # 1e400 is infinite.
     if not 0 <= number <= LARGEST_RATE:
         raise _not(value, f"a finite number from 0 to {LARGEST_RATE}, such as 1e-3")
+    return number
+
+
+def share(value: str):
+    """The parser of a share, between 0 and 1."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1:
+        raise _not(value, "a share between 0 and 1, such as 0.95")
     return number
 
 
@@ -142,8 +156,49 @@ BackendOption = Annotated[
 def data_options(context):
     """What was given besides the data set's name, for its settings."""
     names = ("root", "train_groups", "test_groups", "test_split", "skip_bad")
-    return {name: context.params[name] for name in names if is_given(context, name)}
+    params = context.params
+    return {n: params[n] for n in names if n in params and is_given(context, n)}
 
 
 def is_given(context, name):
     return context.get_parameter_source(name).name != "DEFAULT"
+
+
+def gallery_folder(text: str):
+    """The parser of the folder of a gallery, which is there."""
+    folder = pathlib.Path(text)
+    if not folder.is_dir():
+        raise typer.BadParameter(
+            f"there is no folder {text!r}. A gallery is made by "
+            "`hierproxy embed DATA MODEL --output FOLDER`."
+        )
+    return folder
+
+
+def photos(text: str):
+    """The parser of a photo, of a folder of them, or of a pattern: a list of paths."""
+    found = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
+    if not found:
+        raise typer.BadParameter(f"there is no photo, and no folder, {text!r}.")
+    return found
+
+
+GalleryFolder = Annotated[
+    object,
+    typer.Argument(
+        help="Folder of a gallery, as `hierproxy embed` writes it.",
+        parser=gallery_folder,
+        metavar="GALLERY",
+    ),
+]
+Photos = Annotated[
+    list[object],
+    typer.Argument(
+        help='Photos, folders of them, or patterns such as `"new/*.jpg"`.',
+        parser=photos,
+        metavar="PHOTOS",
+    ),
+]
+Json = Annotated[
+    bool, option("Print JSON, for other programs.", "--json", panel="Output")
+]

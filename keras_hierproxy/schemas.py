@@ -76,6 +76,9 @@ class Skipped(Content):
 class DataOfEmbeddings(Content):
     name: Text
     path: Text | None = None
+    image_shape: (
+        Annotated[list[Positive], pydantic.Field(min_length=3, max_length=3)] | None
+    ) = None
 
 
 class FilesOfEmbeddings(Content):

@@ -14,6 +14,7 @@ from keras_hierproxy import checks
 from keras_hierproxy.embeddings import items
 from keras_hierproxy.embeddings.on_disk import (
     DESCRIPTION,
+    EMBEDDER,
     EMBEDDINGS,
     FORMAT_VERSION,
     ITEMS,
@@ -54,6 +55,8 @@ class EmbeddingWriter:
             another identity; keys called `path` may differ.
         skipped: list of dicts, `path` and `error` of images that were left out before,
             and are not in `data`.
+        write_embedder: function of a path that writes the model there, for a
+            `khp.Gallery` to take from the folder. By default None, for no such file.
 
     Attributes:
         position: int, how many images of `data` are done.
@@ -92,6 +95,7 @@ class EmbeddingWriter:
         dtype="float32",
         identity=None,
         skipped=(),
+        write_embedder=None,
     ):
         dtype = checks.one_of("dtype", dtype, DTYPES)
         dimension = checks.integer("dimension", dimension, least=1)
@@ -109,6 +113,7 @@ class EmbeddingWriter:
             "paths_and_labels_sha256": items.fingerprint(data),
         }
         self._skipped_before = list(skipped)
+        self._write_embedder = write_embedder
         # As it will be read again: tuples are lists.
         self._identity = json.loads(json.dumps(identity))
         self._load_progress()
@@ -193,22 +198,26 @@ class EmbeddingWriter:
             self._embeddings.seek(0)
             _write(self._embeddings, self._header(self.num_rows))
             self._record()
+            files = {
+                EMBEDDINGS: self._npy_bytes(),
+                ITEMS: self._progress["items_bytes"],
+            }
+            if self._write_embedder is not None:
+                self._write_embedder(self.folder / EMBEDDER)
+                files[EMBEDDER] = (self.folder / EMBEDDER).stat().st_size
             for file, name in ((self._embeddings, EMBEDDINGS), (self._items, ITEMS)):
                 file.close()
                 os.replace(self.folder / (name + PART), self.folder / name)
-            write_json(self.folder / DESCRIPTION, self._description())
+            write_json(self.folder / DESCRIPTION, self._description(files))
             (self.folder / PROGRESS).unlink()
 
-    def _description(self):
+    def _description(self, files):
         levels = zip(self._data.level_names, self._data.class_names, strict=True)
         return {
             "format_version": FORMAT_VERSION,
             "rows": self.num_rows,
             **self._progress["identity"],
-            "files": {
-                EMBEDDINGS: self._npy_bytes(),
-                ITEMS: self._progress["items_bytes"],
-            },
+            "files": files,
             "skipped": self.skipped,
             "levels": [{"name": name, "classes": names} for name, names in levels],
         }

@@ -95,8 +95,9 @@ class Classes:
             if len(places) != 1:
                 several = "lies in several" if places else "is new"
                 raise ValueError(
-                    f"The class {label[0]!r} {several}: pass it as a tuple of "
-                    f"{levels} names, {', '.join(map(repr, self.level_names))}."
+                    f"The class {label[0]!r} {several}: pass {levels} names, its own "
+                    "and those of the classes that it lies in, finest first: "
+                    f"{', '.join(map(repr, self.level_names))}."
                 )
             return self.names(self._row(*places[0]))
         if len(label) != levels:
@@ -125,6 +126,19 @@ class Classes:
             None if i == DISTRACTOR else names[i]
             for i, names in zip(ids, self.class_names, strict=True)
         )
+
+
+def names_of(data):
+    """The labels of a data set, or of embeddings, as `as_labels` gives them."""
+    distinct, of = np.unique(data.labels, axis=0, return_inverse=True)
+    names = []
+    for row in distinct:
+        label = tuple(
+            None if i == DISTRACTOR else known[i]
+            for i, known in zip(row, data.class_names, strict=True)
+        )
+        names.append(label if any(part is not None for part in label) else None)
+    return [names[i] for i in of.ravel()]
 
 
 def as_labels(labels, count, name="labels"):

@@ -1,6 +1,7 @@
 """The gallery: what is known, and can be asked."""
 
 import dataclasses
+import os
 import warnings
 
 import numpy as np
@@ -10,8 +11,13 @@ from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.embeddings import Embeddings
 from keras_hierproxy.embeddings.on_disk import geometry_to_json
 from keras_hierproxy.gallery.answers import Answer, Hits
-from keras_hierproxy.gallery.classes import as_labels
-from keras_hierproxy.gallery.inputs import as_points, read_data, read_images
+from keras_hierproxy.gallery.classes import as_labels, names_of
+from keras_hierproxy.gallery.inputs import (
+    as_points,
+    image_shape,
+    read_data,
+    read_images,
+)
 from keras_hierproxy.gallery.levels import NEAREST, answers_at
 from keras_hierproxy.gallery.local_items import MOST_IDS, LocalItems
 from keras_hierproxy.gallery.milvus_items import INDEXES, MilvusItems
@@ -70,6 +76,9 @@ class Gallery:
     Attributes:
         embedder: the model, or None.
         geometry, dimension: as above.
+        folder: path of the folder that it is in, or None.
+        root: path of the folder that its first images lie in, or None.
+        image_shape: `(height, width, channels)` in which files of images are read.
         ids: int64 array of the items' ids.
         level_names: tuple of names of the levels of labels, finest first.
         thresholds: list of what `calibrate` chose, or empty.
@@ -110,7 +119,7 @@ class Gallery:
             model = self._origin.embedder
             geometry = _agreed("geometry", geometry, model.geometry)
             dimension = _agreed("dimension", dimension, model.output_shape[-1])
-        self._name = "gallery"
+        self._data = {"name": "gallery"}
         self._set_items(engine, uri, index, geometry, dimension)
 
     def _set_items(self, engine, uri, index, geometry, dimension):
@@ -201,6 +210,8 @@ class Gallery:
                 "with `labels`."
             )
         gallery = cls(embedder, engine=engine, uri=uri, index=index)
+        if isinstance(data, str | os.PathLike) and os.path.isdir(data):
+            gallery._data["path"] = os.path.abspath(data)
         data = images if data is None else read_data(data, gallery.embedder)
         gallery.add(data, labels=labels)
         return gallery
@@ -231,7 +242,9 @@ class Gallery:
         gallery._items = LocalItems(folder=folder)
         description = gallery._items.description
         gallery._origin = Origin.of_description(description, folder)
-        gallery._name = description["data"]["name"]
+        kept = ("name", "path", "image_shape")
+        data = description["data"]
+        gallery._data = {key: data[key] for key in kept if key in data}
         return gallery
 
     def __len__(self):
@@ -254,6 +267,18 @@ class Gallery:
     @property
     def dimension(self):
         return self._items.dimension
+
+    @property
+    def folder(self):
+        return self._items.folder
+
+    @property
+    def root(self):
+        return self._data.get("path")
+
+    @property
+    def image_shape(self):
+        return image_shape(self.embedder, self._data.get("image_shape"))
 
     @property
     def ids(self):
@@ -327,6 +352,30 @@ class Gallery:
         ids = _checked_ids(ids)
         if len(ids):
             self._items.remove(ids)
+
+    def about(self, ids):
+        """What is known of items.
+
+        Args:
+            ids: int array `(n,)`.
+
+        Returns:
+            `(labels, paths)`, lists of `n`, as in `Hits`.
+
+        Raises:
+            ValueError: an id is not there.
+
+        Example:
+
+        >>> gallery = khp.Gallery(dimension=2)
+        >>> ids = gallery.add(points=[[0, 1], [1, 0]], labels=["Cox Orange", "Gala"])
+        >>> gallery.about([1])
+        (['Gala'], [''])
+        """
+        labels, paths = self._items.about(_checked_ids(ids))
+        if len(self.level_names) == 1:
+            labels = [label and label[0] for label in labels]
+        return labels, paths
 
     def search(self, images=None, points=None, k=5):
         """The nearest items.
@@ -536,7 +585,7 @@ class Gallery:
         about = {
             "geometry": geometry_to_json(self.geometry),
             "dimension": self.dimension,
-            "data": {"name": self._name},
+            "data": self._data,
             "thresholds": self._items.thresholds,
             **self._origin.described(),
         }
@@ -570,7 +619,7 @@ class Gallery:
         (0, array([0, 1]))
         """
         copy = Gallery.__new__(Gallery)
-        copy._origin, copy._name = self._origin, self._name
+        copy._origin, copy._data = self._origin, self._data
         copy._set_items(engine, uri, index, self.geometry, self.dimension)
         if len(copy):
             raise ValueError(
@@ -605,7 +654,7 @@ class Gallery:
         embedder = self.embedder
         if adding:
             self._origin.check_unchanged()
-        inputs, paths = read_images(images, embedder)
+        inputs, paths = read_images(images, embedder, self._data.get("image_shape"))
         points = as_points(
             embedder.embed(inputs), self.geometry, self.dimension, "embeddings"
         )
@@ -683,12 +732,4 @@ def _labels_of(given, count):
         keep = np.flatnonzero(~given.is_query)
     if given.labels is None:
         return [None] * count, None, keep
-    distinct, of = np.unique(given.labels, axis=0, return_inverse=True)
-    names = []
-    for row in distinct:
-        label = tuple(
-            None if i < 0 else names_of[i]
-            for i, names_of in zip(row, given.class_names, strict=True)
-        )
-        names.append(label if any(part is not None for part in label) else None)
-    return [names[i] for i in of.ravel()], given.level_names, keep
+    return names_of(given), given.level_names, keep

@@ -15,13 +15,14 @@ from keras_hierproxy.retrieval.search import check_embeddings
 _USUAL_SIZE = (224, 224)
 
 
-def read_images(images, embedder):
+def read_images(images, embedder, known=None):
     """Images in any form as what `embedder.embed` takes.
 
     Args:
         images: an array or another input of the model; an image's path, a sequence of
             paths, or a folder of images; a `RetrievalDataset`.
         embedder: an `Embedder`.
+        known: as of `image_shape`.
 
     Returns:
         `(inputs, paths)`: the second a list of str, or None where images are no files.
@@ -35,7 +36,7 @@ def read_images(images, embedder):
     if isinstance(images, list | tuple) and not len(images):
         raise ValueError("images must hold an image. Received: none.")
     if isinstance(images, list | tuple) and _is_path(images[0]):
-        return image_files(images, embedder), [str(path) for path in images]
+        return image_files(images, embedder, known), [str(path) for path in images]
     takes = embedder.input_shape
     if isinstance(takes, tuple):
         images = images if hasattr(images, "shape") else np.asarray(images)
@@ -44,14 +45,20 @@ def read_images(images, embedder):
     return images, None
 
 
-def image_files(paths, embedder):
+def image_files(paths, embedder, known=None):
     """Files of images, to be decoded in the embedder's size when they are needed."""
-    size, color_mode = image_size(embedder)
-    return datasets.ImageFiles(list(paths), size, color_mode)
+    *size, channels = image_shape(embedder, known)
+    mode = "grayscale" if channels == 1 else "rgb"
+    return datasets.ImageFiles(list(paths), tuple(size), mode)
 
 
-def image_size(embedder):
-    """The size, and the colour mode, in which files are read for an embedder."""
+def image_shape(embedder, known=None):
+    """`(height, width, channels)` in which files are read for an embedder.
+
+    Args:
+        embedder: an `Embedder`.
+        known: such a shape, for networks that take any size, or None.
+    """
     takes = embedder.input_shape
     if not (isinstance(takes, tuple) and len(takes) == 4):
         raise ValueError(
@@ -61,8 +68,8 @@ def image_size(embedder):
     *size, channels = takes[1:]
     if None in size:
         preprocessor = getattr(embedder, "preprocessor", None)
-        size = getattr(preprocessor, "image_size", None) or _USUAL_SIZE
-    return tuple(size), "grayscale" if channels == 1 else "rgb"
+        size = getattr(preprocessor, "image_size", None) or (known or _USUAL_SIZE)[:2]
+    return (*np.broadcast_to(size, 2).tolist(), channels)
 
 
 def read_data(data, embedder):
@@ -75,9 +82,10 @@ def read_data(data, embedder):
     if not isinstance(data, str | os.PathLike) or not os.path.isdir(data):
         return data
     if _has_folders(data):
-        size, color_mode = image_size(embedder)
+        *size, channels = image_shape(embedder)
+        mode = "grayscale" if channels == 1 else "rgb"
         return datasets.from_directory(
-            data, size, color_mode, split=None, min_images=1, memory_limit=0
+            data, tuple(size), mode, split=None, min_images=1, memory_limit=0
         )
     return data
 

@@ -183,13 +183,7 @@ class LocalItems:
         """Removes the items of int64 `ids` `(n,)`, which are there."""
         with self._changing():
             state = self.state
-            rows = state.rows_of(ids)
-            missing = ids[rows < 0].tolist()
-            if missing:
-                raise ValueError(
-                    f"There are no items of the ids {missing[:5]} in the gallery"
-                    f"{', among others' if len(missing) > 5 else ''}. None is removed."
-                )
+            rows = _rows_there(state, ids)
             alive = state.alive.copy()
             alive[rows] = False
             new = dataclasses.replace(state, alive=alive)
@@ -227,6 +221,12 @@ class LocalItems:
         else:
             rows = chosen
         return _of_rows(state, rows, similarities)
+
+    def about(self, ids):
+        """Lists of the labels and of the paths of the items of int64 `ids` `(n,)`."""
+        state = self.state
+        rows = _rows_there(state, ids)
+        return _labels_of(state, rows), [state.paths[row] for row in rows]
 
     def blocks_of_items(self, size=1 << 14):
         """All items, some at a time: `(ids, points, labels, paths)`."""
@@ -418,6 +418,21 @@ class LocalItems:
                 )
                 self._prepared = (state, blocks)
             return blocks
+
+
+def _rows_there(state, ids):
+    rows = state.rows_of(ids)
+    refuse_missing(ids[rows < 0].tolist())
+    return rows
+
+
+def refuse_missing(ids):
+    """Raises a `ValueError` of ids that no item has, if there are any."""
+    if ids:
+        raise ValueError(
+            f"There are no items of the ids {ids[:5]} in the gallery"
+            f"{', among others' if len(ids) > 5 else ''}. Nothing is done."
+        )
 
 
 def _nothing(dimension):

@@ -15,6 +15,7 @@ import numpy as np
 from keras_hierproxy import json_files
 from keras_hierproxy.embeddings.on_disk import geometry_from_json
 from keras_hierproxy.gallery.classes import Classes
+from keras_hierproxy.gallery.local_items import refuse_missing
 from keras_hierproxy.gallery.nearest import best
 from keras_hierproxy.labels import usual_level_names
 from keras_hierproxy.retrieval.search import CANDIDATES
@@ -422,12 +423,7 @@ class MilvusItems:
 
     def _check_there(self, ids):
         there = set(self._there(ids))
-        missing = [i for i in ids.tolist() if i not in there]
-        if missing:
-            raise ValueError(
-                f"There are no items of the ids {missing[:5]} in the gallery"
-                f"{', among others' if len(missing) > 5 else ''}. Nothing is done."
-            )
+        refuse_missing([i for i in ids.tolist() if i not in there])
 
     def _delete(self, ids):
         for start in range(0, len(ids), _IDS):

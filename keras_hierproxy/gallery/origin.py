@@ -36,6 +36,17 @@ class Origin:
         self._embedder = embedder
 
     @classmethod
+    def of_model(cls, embedder, path):
+        """That of a model that was loaded from a path, or by the name of a preset."""
+        origin, path = cls(embedder), pathlib.Path(path)
+        file = path / "model.keras" if path.is_dir() else path
+        if file.suffix == ".keras" and file.exists():
+            origin.file = file
+        elif not path.exists():
+            origin.preset = str(path)
+        return origin
+
+    @classmethod
     def of_description(cls, description, folder=None):
         """What a gallery says of its model, to be loaded when it is needed."""
         origin, stored = cls(), description.get("embedder")
@@ -109,7 +120,7 @@ class Origin:
         """Function that writes the model to a path; None where it needs no file."""
         if self.preset is not None or not self:
             return None
-        if self._embedder is not None:
+        if self.file is None:
             return self._save
         return _copier(self.file)
 

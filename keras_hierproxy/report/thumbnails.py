@@ -5,6 +5,8 @@ import io
 
 import numpy as np
 
+from keras_hierproxy import datasets
+
 # Pixels of the longer side; a phone with a sharp screen shows 85 points.
 SIDE = 112
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -43,3 +45,11 @@ def thumbnail(pixels):
     kind = "png" if mode == "L" else "jpeg"
     image.save(file, kind, quality=80, optimize=True)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def thumbnail_of_file(path):
+    """The middle of an image file as of `thumbnail`, or None where it can't be read."""
+    try:
+        return thumbnail(datasets.ImageFiles([path], SIDE)[0])
+    except ValueError:  # `UnreadableImage`: missing, moved, damaged
+        return None

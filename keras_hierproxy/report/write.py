@@ -71,7 +71,12 @@ def write_report(path, data, points, scores, *, geometry=None, title=None, facts
     points = np.asarray(points)
     facts = [(str(name), str(text)) for name, text in facts]
     _check(path, data, points, scores)
-    page = _render(
+    script = (_FOLDER / "report.js").read_text("utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
+    page = render(
+        "report.html.jinja",
+        script=script,
+        script_hash=base64.b64encode(digest).decode(),
         title=data.name if title is None else str(title),
         facts=facts,
         **_numbers(data, scores),
@@ -162,7 +167,8 @@ def _images(data, points, scores, geometry):
     }
 
 
-def _render(**parts):
+def render(template, **parts):
+    """A page, of a template and its parts."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -171,12 +177,8 @@ def _render(**parts):
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    script = (_FOLDER / "report.js").read_text("utf-8")
-    digest = hashlib.sha256(script.encode()).digest()
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template(template).render(
         style=(_FOLDER / "report.css").read_text("utf-8"),
-        script=script,
-        script_hash=base64.b64encode(digest).decode(),
         version=keras_hierproxy.__version__,
         **parts,
     )

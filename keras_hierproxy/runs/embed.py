@@ -14,6 +14,7 @@ from keras_hierproxy import datasets
 from keras_hierproxy.datasets.images import SkippedImages
 from keras_hierproxy.embeddings import EmbeddingWriter
 from keras_hierproxy.embeddings.writer import check_folder
+from keras_hierproxy.gallery.origin import Origin
 from keras_hierproxy.runs.data import load_data
 from keras_hierproxy.runs.evaluation import evaluation_source, usual_split
 from keras_hierproxy.runs.interrupt import StopOnInterrupt
@@ -38,6 +39,10 @@ class UnlabelledImages:
     labels = is_query = groups = None
     level_names = class_names = ()
 
+    def subset(self, rows):
+        paths = tuple(self.paths[row] for row in rows)
+        return UnlabelledImages(self.images.subset(rows), paths, self.name)
+
 
 class EmbeddingJob:
     """A data set on its way into a folder.
@@ -45,44 +50,17 @@ class EmbeddingJob:
     Args:
         embedder: an `Embedder`.
         data: a `RetrievalDataset` or `UnlabelledImages`.
-        folder: path.
-        identity: dict with `model` and `data`, for `embeddings.json`.
-        skipped: list of dicts, `path` and `error` of images left out of `data`.
-        dtype: `"float32"` or `"float16"`.
+        writer: an `EmbeddingWriter` or `GalleryWriter` of these.
         batch_size: int.
         skip_bad: bool, whether to leave out images that cannot be decoded.
-
-    Attributes:
-        writer: the `EmbeddingWriter`.
-
-    Raises:
-        ValueError, OSError: those of `EmbeddingWriter`.
     """
 
-    def __init__(
-        self,
-        embedder,
-        data,
-        folder,
-        identity,
-        skipped=(),
-        dtype="float32",
-        batch_size=128,
-        skip_bad=False,
-    ):
+    def __init__(self, embedder, data, writer, batch_size=128, skip_bad=False):
         self.embedder = embedder
         self.data = data
-        self.batch_size = min(batch_size, len(data.images))
+        self.writer = writer
+        self.batch_size = batch_size
         self.skip_bad = skip_bad
-        self.writer = EmbeddingWriter(
-            folder,
-            data,
-            embedder.geometry,
-            embedder.output_shape[-1],
-            dtype,
-            {**identity, "batch_size": self.batch_size},
-            skipped,
-        )
 
     def run(self, advance=lambda images: None):
         """Embeds what is left to embed, until all is done or Ctrl-C is pressed.
@@ -159,17 +137,13 @@ def prepare_embedding(
     source, place, _ = evaluation_source(model, data, changes)
     split = split or usual_split(source)
     embedder = load_embedder(model)
-    _check_model(embedder, model)
-    identity = {
-        "model": {
-            "path": str(model),
-            "sha256": model_sha256(model),
-            "class": type(embedder).__name__,
-        }
-    }
+    check_model(embedder, model)
+    origin = Origin.of_model(embedder, model)
+    identity = origin.described()
+    identity["model"] |= {"path": str(model), "sha256": model_sha256(model)}
     image_shape = image_shape_of(embedder, model)
-    with _noting_skipped_images() as skipped:
-        chosen = _read(source, place, split, image_shape)
+    with noting_skipped_images() as skipped:
+        chosen = read_images(source, place, split, image_shape)
     check_images(chosen, embedder)
     identity["data"] = {
         "name": chosen.name,
@@ -186,16 +160,18 @@ def prepare_embedding(
         "keras": keras.__version__,
         "backend": keras.config.backend(),
     }
-    return EmbeddingJob(
-        embedder,
-        chosen,
+    identity["batch_size"] = batch_size = min(batch_size, len(chosen.images))
+    writer = EmbeddingWriter(
         folder,
+        chosen,
+        embedder.geometry,
+        embedder.output_shape[-1],
+        dtype,
         identity,
         skipped,
-        dtype,
-        batch_size,
-        place.skip_bad,
+        origin.writer(),
     )
+    return EmbeddingJob(embedder, chosen, writer, batch_size, place.skip_bad)
 
 
 def _as_paths_below(root, data, skipped):
@@ -206,7 +182,7 @@ def _as_paths_below(root, data, skipped):
     return data, [{**each, "path": path_below(each["path"], root)} for each in skipped]
 
 
-def _check_model(embedder, path):
+def check_model(embedder, path):
     inputs, outputs = embedder.input_shape, embedder.output_shape
     if not (isinstance(inputs, tuple) and len(inputs) == 4):
         raise ValueError(
@@ -221,7 +197,7 @@ def _check_model(embedder, path):
 
 
 @contextlib.contextmanager
-def _noting_skipped_images():
+def noting_skipped_images():
     """Yields a list that gets `path` and `error` of each, out of the warnings."""
     skipped = []
     with warnings.catch_warnings(record=True) as caught:
@@ -238,7 +214,7 @@ def _noting_skipped_images():
         )
 
 
-def _read(source, place, split, image_shape):
+def read_images(source, place, split, image_shape):
     """The images to embed; those of a folder stay files until they are needed."""
     if source.name in datasets.NAMES:
         if split == "all":

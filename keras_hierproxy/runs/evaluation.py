@@ -119,6 +119,12 @@ def holds_embeddings(path):
     return (path / DESCRIPTION).exists() or (path / PROGRESS).exists()
 
 
+def is_gallery(path):
+    """Whether a path is a folder of embeddings that are finished."""
+    path = pathlib.Path(path)
+    return (path / DESCRIPTION).exists() and not (path / PROGRESS).exists()
+
+
 def evaluate_embeddings(folder, k=None, metrics=None, verbose=False, root=None):
     """Retrieval metrics of the embeddings in a folder.
 

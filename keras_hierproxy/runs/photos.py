@@ -74,6 +74,33 @@ def read_unlabelled(source, place, image_shape):
     return reader.read([pathlib.Path(source.name, name) for name in names])[1]
 
 
+def find_photos(paths):
+    """The photos at paths, as they are named, and all in folders, sorted by name.
+
+    Args:
+        paths: sequence of paths of files and of folders.
+
+    Returns:
+        list of str.
+    """
+    photos, passed_over = [], []
+    for path in map(str, paths):
+        if not os.path.isdir(path):
+            photos.append(path)
+            continue
+        found = []
+        for folder, folders, files in os.walk(path):
+            folders[:] = sorted(name for name in folders if not is_clutter(name))
+            names, others = names_of_images(files)
+            found += [os.path.join(folder, name) for name in names]
+            passed_over += [os.path.join(folder, name) for name in others]
+        if not found:
+            raise ValueError(f"The folder {path} holds no images.")
+        photos += found
+    warn_of_passed_over(passed_over)
+    return photos
+
+
 def image_size(source, image_shape):
     """`(height, width)` of a trained model, else as asked for, else None."""
     if image_shape is not None and None not in image_shape[:2]:

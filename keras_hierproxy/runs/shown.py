@@ -29,6 +29,25 @@ def only_below(root, data):
     return shown
 
 
+def is_below(root, path):
+    """Whether a path leads into a folder, whose path has no links."""
+    return os.path.commonpath([root, os.path.realpath(path)]) == root
+
+
+def shown_of(gallery, root=None):
+    """A function of the path of an item's image: whether it may be shown.
+
+    Args:
+        gallery: `khp.Gallery`.
+        root: path of the folder that holds all that may be; by default the gallery's.
+    """
+    root = root or gallery.root
+    if root is None:
+        return lambda path: False
+    root = os.path.realpath(root)
+    return lambda path: bool(path) and is_below(root, path)
+
+
 class _ImagesBelow:
     """The images of a data set, one at a time, those outside of a folder white."""
 
@@ -45,8 +64,7 @@ class _ImagesBelow:
 
     def __getitem__(self, row):
         # What lies in an archive lies, by its path, below it.
-        path = os.path.realpath(self._paths[row])
-        if os.path.commonpath([self._root, path]) == self._root:
+        if is_below(self._root, self._paths[row]):
             return self._images[row]
         if not self._told:
             self._told = True

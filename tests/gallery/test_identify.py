@@ -187,7 +187,7 @@ def test_wrong_use_is_told():
     for precision in (0, 1, "high", float("nan")):
         with pytest.raises(ValueError, match="precision"):
             gallery.calibrate(points=points, labels=labels, precision=precision)
-    with pytest.raises(ValueError, match="is new: pass it as a tuple of 2 names"):
+    with pytest.raises(ValueError, match="is new: pass 2 names"):
         gallery.calibrate(points=points, labels=["lemon"] * len(points))
     with pytest.raises(ValueError, match="one entry for each item"):
         gallery.calibrate(points=points, labels=labels + [None] * 9)

@@ -1,0 +1,64 @@
+"""`hierproxy identify`."""
+
+import itertools
+import json
+import pathlib
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from hierproxy.application import Command, app, console
+from hierproxy.options import BackendOption, GalleryFolder, Json, Photos
+from hierproxy.start import import_runs
+from hierproxy.tables import print_whole
+
+
+@app.command(cls=Command)
+def identify(
+    gallery: GalleryFolder,
+    photos: Photos,
+    as_json: Json = False,
+    backend: BackendOption = None,
+):
+    """Says what photos show, as finely as the gallery's promise holds.
+
+    "Gala"; where that is not clear, "apple"; else "unknown". `hierproxy calibrate`
+    makes the promise: how many of the answers are right. The last column is the share
+    of such answers that were right there.
+
+    Examples:
+
+        hierproxy identify gallery/ photo.jpg
+        hierproxy identify gallery/ new_photos/ --json
+    """
+    runs = import_runs(backend)
+    with console.status("Looking ..."):
+        paths = runs.find_photos(itertools.chain.from_iterable(photos))
+        opened = runs.Gallery.load(gallery)
+        if not opened.thresholds:
+            raise ValueError(
+                f"{gallery} is not calibrated: nothing says when to answer. Run "
+                f"`hierproxy calibrate {gallery} IMAGES`, with photos of known "
+                "classes, or `hierproxy search`."
+            )
+        answers = [
+            {"photo": path, **runs.plain_answer(answer, opened)}
+            for path, answer in zip(paths, opened.identify(paths), strict=True)
+        ]
+    if as_json:
+        print(json.dumps(answers, indent=2))
+        return
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for header in ("photo", "answer", "level", "in", "confidence"):
+        table.add_column(header, overflow="fold")
+    for answer in answers:
+        cells = (
+            pathlib.PurePath(answer["photo"]).name,
+            answer["label"] or "unknown",
+            answer["level_name"] or "",
+            ", ".join(answer["path"][1:]),
+            f"{answer['confidence']:.2f}",
+        )
+        table.add_row(*map(escape, cells))
+    print_whole(table)
