@@ -10,6 +10,7 @@ BENCHMARKS ?= $(filter-out $(LEARNED:%=benchmarks/%.py) %/side_by_side.py,$(wild
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-tensorflow
+SERVE := $(VENV)/.installed-serve
 DEV := $(VENV)/.installed-dev
 UNFINISHED := $(VENV)/.unfinished
 
@@ -18,11 +19,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test bench docs lint format zoo-table wheel wheel-check clean
+.PHONY: help demo serve-demo dev test bench docs lint format zoo-table wheel wheel-check clean
 
 help:
 	@echo "make demo         fine-tune a preset on the glyph set, write runs/demo/;"
 	@echo "                  from nothing: make demo ARGS=--from-scratch"
+	@echo "make serve-demo   draw letters on a page, and see what they are taken for"
 	@echo "make test         run the tests on PyTorch, JAX and TensorFlow"
 	@echo "                  one of them: make test BACKENDS=jax"
 	@echo "                  part of them: make test ARGS='tests/losses -k anchor'"
@@ -40,6 +42,9 @@ help:
 
 demo: $(RUNTIME)
 	KERAS_BACKEND=tensorflow $(BIN)/python examples/demo.py $(ARGS)
+
+serve-demo: $(SERVE)
+	KERAS_BACKEND=tensorflow $(BIN)/python examples/serve_demo.py $(ARGS)
 
 test: $(DEV)
 	@$(BIN)/python tests/run.py --backend $(BACKENDS) $(ARGS)
@@ -89,7 +94,7 @@ define install
   exit 1; }
 @if [ -e $(UNFINISHED) ]; then rm -rf $(VENV); fi
 @$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-@rm -f $(RUNTIME) $(DEV) && touch $(UNFINISHED)
+@rm -f $(RUNTIME) $(SERVE) $(DEV) && touch $(UNFINISHED)
 @echo "Installing into $(VENV). The backends are large: this may take minutes."
 $(BIN)/python -m pip install -q --no-compile --disable-pip-version-check \
   -c constraints.txt -e '.[$(1)]'
@@ -99,7 +104,12 @@ endef
 $(RUNTIME): pyproject.toml constraints.txt
 	$(call install,tensorflow)
 
-# The development extras hold the runtime, too.
+comma := ,
+$(SERVE): pyproject.toml constraints.txt
+	$(call install,tensorflow$(comma)serve)
+	@touch $(RUNTIME)
+
+# The development extras hold the others, too.
 $(DEV): pyproject.toml constraints.txt
 	$(call install,dev)
-	@touch $(RUNTIME)
+	@touch $(RUNTIME) $(SERVE)

@@ -1,22 +1,19 @@
 """`hierproxy add`."""
 
-import itertools
 from typing import Annotated
 
 import typer
 
 from hierproxy.application import Command, app, console
 from hierproxy.embed import BatchSize, run_job
+from hierproxy.galleries import GalleryFolder, start
 from hierproxy.options import (
     BackendOption,
-    GalleryFolder,
     Root,
     SkipBad,
     data_options,
     option,
-    photos,
 )
-from hierproxy.start import import_runs
 
 
 @app.command(cls=Command)
@@ -24,11 +21,10 @@ def add(
     context: typer.Context,
     gallery: GalleryFolder,
     images: Annotated[
-        list[object],
+        list[str],
         typer.Argument(
             help="A folder of images, with a folder a class, or a `.csv` file, as in "
             '`embed`; or photos, folders of them, or patterns such as `"new/*.jpg"`.',
-            parser=photos,
             metavar="IMAGES",
         ),
     ],
@@ -58,8 +54,7 @@ def add(
         hierproxy add gallery/ new.jpg other.jpg --label "Cox Orange" --label apple
         hierproxy add gallery/ "new/*.jpg" --label Conference --label pear
     """
-    runs = import_runs(backend)
-    images = list(itertools.chain.from_iterable(images))
+    runs, images = start(gallery, backend, images)
     label = tuple(label) if label else None
     with console.status("Reading ..."):
         job = runs.prepare_adding(

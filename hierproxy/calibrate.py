@@ -1,6 +1,5 @@
 """`hierproxy calibrate`."""
 
-import itertools
 from typing import Annotated
 
 import typer
@@ -9,17 +8,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from hierproxy.application import Command, app, console
+from hierproxy.galleries import GalleryFolder, start
 from hierproxy.options import (
     BackendOption,
-    GalleryFolder,
     Root,
     SkipBad,
     data_options,
     option,
-    photos,
     share,
 )
-from hierproxy.start import import_runs
 from hierproxy.tables import print_whole
 
 
@@ -28,21 +25,19 @@ def calibrate(
     context: typer.Context,
     gallery: GalleryFolder,
     images: Annotated[
-        list[object],
+        list[str],
         typer.Argument(
             help="A folder of images, with a folder a class, or a `.csv` file, as in "
             "`embed`.",
-            parser=photos,
             metavar="IMAGES",
         ),
     ],
     unknown: Annotated[
-        list[object] | None,
+        list[str] | None,
         option(
             "Photos, or a folder of them, of what is of no class here, not even a "
             "coarse one; may be repeated.",
             panel="Data",
-            parser=photos,
             metavar="PHOTOS",
         ),
     ] = None,
@@ -70,15 +65,11 @@ def calibrate(
         hierproxy calibrate gallery/ held_out/
         hierproxy calibrate gallery/ held_out/ --unknown other_things/ --precision 0.9
     """
-    runs = import_runs(backend)
+    runs, images, unknown = start(gallery, backend, images, unknown)
     with console.status("Embedding ..."):
         opened = runs.Gallery.load(gallery)
-        labels, paths = runs.read_queries(
-            opened,
-            list(itertools.chain.from_iterable(images)),
-            list(itertools.chain.from_iterable(unknown or ())),
-            data_options(context),
-        )
+        given = data_options(context)
+        labels, paths = runs.read_queries(opened, images, unknown, given)
         thresholds = opened.calibrate(paths, labels=labels, precision=precision)
     table = Table(title=f"{len(paths):,} photos", box=box.SIMPLE, pad_edge=False)
     for header in ("level", "answers from", "asked", "answered", "right", "at least"):

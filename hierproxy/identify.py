@@ -1,6 +1,5 @@
 """`hierproxy identify`."""
 
-import itertools
 import json
 import pathlib
 
@@ -9,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hierproxy.application import Command, app, console
-from hierproxy.options import BackendOption, GalleryFolder, Json, Photos
-from hierproxy.start import import_runs
+from hierproxy.galleries import GalleryFolder, Json, Photos, start
+from hierproxy.options import BackendOption
 from hierproxy.tables import print_whole
 
 
@@ -32,9 +31,9 @@ def identify(
         hierproxy identify gallery/ photo.jpg
         hierproxy identify gallery/ new_photos/ --json
     """
-    runs = import_runs(backend)
+    runs, photos = start(gallery, backend, photos)
     with console.status("Looking ..."):
-        paths = runs.find_photos(itertools.chain.from_iterable(photos))
+        paths = runs.find_photos(photos)
         opened = runs.Gallery.load(gallery)
         if not opened.thresholds:
             raise ValueError(

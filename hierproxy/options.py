@@ -1,10 +1,7 @@
 """Options that commands share."""
 
 import difflib
-import glob
 import math
-import os
-import pathlib
 import re
 from typing import Annotated
 
@@ -162,43 +159,3 @@ def data_options(context):
 
 def is_given(context, name):
     return context.get_parameter_source(name).name != "DEFAULT"
-
-
-def gallery_folder(text: str):
-    """The parser of the folder of a gallery, which is there."""
-    folder = pathlib.Path(text)
-    if not folder.is_dir():
-        raise typer.BadParameter(
-            f"there is no folder {text!r}. A gallery is made by "
-            "`hierproxy embed DATA MODEL --output FOLDER`."
-        )
-    return folder
-
-
-def photos(text: str):
-    """The parser of a photo, of a folder of them, or of a pattern: a list of paths."""
-    found = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
-    if not found:
-        raise typer.BadParameter(f"there is no photo, and no folder, {text!r}.")
-    return found
-
-
-GalleryFolder = Annotated[
-    object,
-    typer.Argument(
-        help="Folder of a gallery, as `hierproxy embed` writes it.",
-        parser=gallery_folder,
-        metavar="GALLERY",
-    ),
-]
-Photos = Annotated[
-    list[object],
-    typer.Argument(
-        help='Photos, folders of them, or patterns such as `"new/*.jpg"`.',
-        parser=photos,
-        metavar="PHOTOS",
-    ),
-]
-Json = Annotated[
-    bool, option("Print JSON, for other programs.", "--json", panel="Output")
-]

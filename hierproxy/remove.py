@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from hierproxy.application import Command, app, console, say
-from hierproxy.options import GalleryFolder, whole
-from hierproxy.start import import_runs
+from hierproxy.galleries import GalleryFolder, start
+from hierproxy.options import whole
 
 
 @app.command(cls=Command)
@@ -30,7 +30,8 @@ def remove(
         hierproxy remove gallery/ 17
         hierproxy remove gallery/ 17 18 40
     """
-    opened = import_runs(None).Gallery.load(gallery)
+    (runs,) = start(gallery, None)
+    opened = runs.Gallery.load(gallery)
     opened.remove(ids)
     console.print(f"{len(ids):,} removed, {len(opened):,} left in")
     say(gallery)

@@ -1,6 +1,5 @@
 """`hierproxy search`."""
 
-import itertools
 import json
 import pathlib
 from typing import Annotated
@@ -10,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hierproxy.application import Command, app, console, say
-from hierproxy.options import BackendOption, GalleryFolder, Json, Photos, option, whole
-from hierproxy.start import import_runs
+from hierproxy.galleries import GalleryFolder, Json, Photos, start
+from hierproxy.options import BackendOption, option, whole
 from hierproxy.tables import print_whole
 
 
@@ -61,9 +60,9 @@ def search(
         hierproxy search gallery/ new_photos/ -k 10 --html found.html
         hierproxy search gallery/ "new/*.jpg" --json
     """
-    runs = import_runs(backend)
+    runs, photos = start(gallery, backend, photos)
     with console.status("Searching ..."):
-        paths = runs.find_photos(itertools.chain.from_iterable(photos))
+        paths = runs.find_photos(photos)
         opened = runs.Gallery.load(gallery)
         hits = opened.search(paths, k=k)
     if html is not None:

@@ -333,8 +333,10 @@ def test_what_has_changed_is_not_mixed(call, refused, model, photos, whole, tmp_
         assert message in refused(*changed)
     Path("photos", CLASSES[0], "3.png").unlink()
     assert "data.images was 18 and is 17" in refused(*options)
-    line = refused(photos, model, "-o", "whole")
-    assert "whole holds finished embeddings already" in line
+    line = refused(photos, "other.keras", "-o", "whole")
+    assert "whole holds embeddings of another model than other.keras" in line
+    code, stdout, _ = call("embed", photos, model, "-o", "whole")
+    assert code == 0 and "Nothing is new: all of these images are there" in stdout
     assert contents("whole") == whole
 
 

@@ -208,7 +208,7 @@ def test_calibrate_and_identify(call, refused, gallery):
     assert code == 0, stderr
     assert "110 photos" in stdout
     assert khp.Gallery.load("gallery").thresholds[0].answered >= 80
-    photos = ("photos/hat/c/1.png", "photos/hat/c/2.png")
+    photos = ("held_out/hat/c/1.png", "held_out/hat/c/2.png")
     code, stdout, _ = call("identify", "gallery", *photos, "--json")
     first, second = json.loads(stdout)
     assert code == 0 and first["photo"] == photos[0]
@@ -254,10 +254,10 @@ def test_what_is_refused(call, refused, gallery, model, tmp_path):
     photo = "photos/bag/a/0.png"
     before = khp.embeddings.load("gallery").points.copy()
     for argv, message in (
-        (("search", "nowhere", photo), "there is no folder 'nowhere'. A gallery is"),
+        (("search", "nowhere", photo), "There is no folder nowhere. A gallery is"),
         (("search", "empty", photo), "empty"),
-        (("search", "gallery", "nowhere.png"), "there is no photo, and no folder"),
-        (("search", "gallery", "no/*.png"), "there is no photo, and no folder"),
+        (("search", "gallery", "nowhere.png"), "There is no photo, and no folder"),
+        (("search", "gallery", "no/*.png"), "There is no photo, and no folder"),
         (("search", "gallery", "empty"), "The folder empty holds no images"),
         (("search", "gallery", "text.png"), "text.png is not a readable image"),
         (("search", "gallery", photo, "-k", 0), "'0' is not a whole number of at"),

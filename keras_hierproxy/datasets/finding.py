@@ -1,5 +1,6 @@
 """Which files are images: their formats, their names, and what only lies about."""
 
+import io
 import os
 import pathlib
 import stat
@@ -99,11 +100,13 @@ def open_regular(path):
     """Opens a file to read its bytes, if it is one, and no pipe or device.
 
     Args:
-        path: str or path of a file, or a `zipfile.Path`.
+        path: str or path of a file, a `zipfile.Path`, or an open file, as of an upload.
 
     Raises:
         OSError: it is missing, no regular file, or larger than any image.
     """
+    if isinstance(path, io.IOBase):
+        return path
     if isinstance(path, zipfile.Path):
         _check_bytes(path.root.getinfo(path.at).file_size)
         return path.open("rb")
