@@ -8,6 +8,7 @@ import sys
 from importlib.machinery import PathFinder
 
 ABSENT = ("keras_hub", "keras_cv", "keras_nlp", "onnx", "tf2onnx", "onnxruntime")
+ABSENT += ("fastapi", "uvicorn", "gradio", "python_multipart")
 ABSENT += ("networkx", "huggingface_hub", "kagglehub", "ai_edge_litert")
 ABSENT += ("pymilvus", "milvus_lite")
 
@@ -52,6 +53,8 @@ def main(folder):
     assert command("evaluate", run, "--data", photos) == 0
     assert command("embed", photos, run, "--output", folder / "points") == 0
     assert len(khp.embeddings.load(folder / "points")) == 24
+    assert command("search", folder / "points", photos / "a") == 0
+    assert command("serve", folder / "points") == 2
     load = khp.models.ImageEmbedder.from_preset
     trained = load(run)
     trained.save_to_preset(folder / "preset")
