@@ -253,12 +253,13 @@ def test_a_disk_that_fills_up(call, refused, model, photos, whole, monkeypatch):
 
 def break_in_the_middle(path):
     """Damages an image in a way that only decoding it shows."""
-    jpeg = io.BytesIO()
+    png = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype("uint8")
-    Image.fromarray(noise).save(jpeg, "jpeg", progressive=True)
-    content = jpeg.getvalue()
-    scan = content.index(b"\xff\xda")
-    path.write_bytes(content[:scan] + content[-2:])
+    Image.fromarray(noise).save(png, "png")
+    content = bytearray(png.getvalue())
+    start = content.index(b"IDAT") + 4
+    content[start : start + 100] = bytes(100)  # no zlib stream begins like this
+    path.write_bytes(content)
     datasets.images.check_file(path)
     with pytest.raises(ValueError):
         datasets.ImageFiles([path], (SIDE, SIDE))[0]
