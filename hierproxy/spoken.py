@@ -15,9 +15,9 @@ _ARGUMENTS = frozenset(
     "backbone base batch_size centers_per_class color_mode drop_remainder "
     "embedding_dim filters fmr format frozen geometry image_shape image_size "
     "images_per_class index k latent level level_sizes level_weights loss "
-    "memory_limit metrics min_images mode num_classes num_leaves pooling precision preprocessor "
-    "proxies root sampler shuffle skip_bad split super_classes test test_split uri "
-    "validation weights_dtype".split()
+    "memory_limit metrics min_images mode num_classes num_leaves pooling precision "
+    "preprocessor proxies root sampler shuffle skip_bad split super_classes test "
+    "test_split uri validation weights_dtype".split()
 )
 # Options that go beside a recipe.
 _BESIDE_RECIPE = ("root", "skip_bad", "seed", "epochs", "output", "backend")
