@@ -100,13 +100,17 @@ def open_regular(path):
     """Opens a file to read its bytes, if it is one, and no pipe or device.
 
     Args:
-        path: str or path of a file, a `zipfile.Path`, or an open file, as of an upload.
+        path: str or path of a file, a `zipfile.Path`, an open file, as of an upload, or
+            what a file holds, bytes.
 
     Raises:
         OSError: it is missing, no regular file, or larger than any image.
     """
     if isinstance(path, io.IOBase):
         return path
+    if isinstance(path, bytes):
+        _check_bytes(len(path))
+        return io.BytesIO(path)
     if isinstance(path, zipfile.Path):
         _check_bytes(path.root.getinfo(path.at).file_size)
         return path.open("rb")

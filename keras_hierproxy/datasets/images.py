@@ -51,6 +51,8 @@ class UnreadableImage(ValueError):
             reason = "it is empty, damaged, or of another format than " + ", ".join(
                 formats()
             )
+        if isinstance(path, bytes):
+            path = f"What was read, {len(path):,} bytes,"
         super().__init__(f"{path} is not a readable image: {reason}")
         self.path = str(path)
 
@@ -79,7 +81,7 @@ def decode(
     and of values that have a known range, which is brought to 0..255.
 
     Args:
-        path: path of a file, or a `zipfile.Path`.
+        path: path of a file, or a `zipfile.Path`; or what a file holds, bytes.
         image_size: `(height, width)` of the result.
         mode: `"RGB"` or `"L"`, Pillow's name of colour or gray.
         part: function of the upright image's `(width, height)` that returns the

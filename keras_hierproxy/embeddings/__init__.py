@@ -20,6 +20,7 @@ A folder that holds progress.json is not finished: the command that began it goe
 where it stopped.
 """
 
+from keras_hierproxy.embeddings.batch_embedder import BatchEmbedder as BatchEmbedder
 from keras_hierproxy.embeddings.reader import Embeddings as Embeddings
 from keras_hierproxy.embeddings.reader import load as load
 from keras_hierproxy.embeddings.writer import EmbeddingWriter as EmbeddingWriter

@@ -71,7 +71,7 @@ class Gallery:
             names the collection, by default `gallery`.
         index: of Milvus, what it searches a new collection with: `"FLAT"`, exact, by
             default; `"HNSW"` or `"IVF_FLAT"`, which search millions of items faster
-            and miss some, on the ball HNSW most.
+            and miss some.
 
     Attributes:
         embedder: the model, or None.

@@ -9,10 +9,8 @@ import numpy as np
 from keras_hierproxy import datasets
 from keras_hierproxy.datasets.finding import is_clutter, names_of_images
 from keras_hierproxy.embeddings import Embeddings
+from keras_hierproxy.models.image_files import image_files, image_shape
 from keras_hierproxy.retrieval.search import check_embeddings
-
-# Where neither the network nor its preprocessor says a size.
-_USUAL_SIZE = (224, 224)
 
 
 def read_images(images, embedder, known=None):
@@ -43,33 +41,6 @@ def read_images(images, embedder, known=None):
         if len(images.shape) == len(takes) - 1 and len(takes) == 4:
             images = images[None]  # a single image
     return images, None
-
-
-def image_files(paths, embedder, known=None):
-    """Files of images, to be decoded in the embedder's size when they are needed."""
-    *size, channels = image_shape(embedder, known)
-    mode = "grayscale" if channels == 1 else "rgb"
-    return datasets.ImageFiles(list(paths), tuple(size), mode)
-
-
-def image_shape(embedder, known=None):
-    """`(height, width, channels)` in which files are read for an embedder.
-
-    Args:
-        embedder: an `Embedder`.
-        known: such a shape, for networks that take any size, or None.
-    """
-    takes = embedder.input_shape
-    if not (isinstance(takes, tuple) and len(takes) == 4):
-        raise ValueError(
-            f"The gallery's embedder takes inputs of shape {takes}, and no images from "
-            "files: pass arrays."
-        )
-    *size, channels = takes[1:]
-    if None in size:
-        preprocessor = getattr(embedder, "preprocessor", None)
-        size = getattr(preprocessor, "image_size", None) or (known or _USUAL_SIZE)[:2]
-    return (*np.broadcast_to(size, 2).tolist(), channels)
 
 
 def read_data(data, embedder):
