@@ -47,6 +47,32 @@ def held_value(variable):
     return variable._value
 
 
+def optimizer_of(multi_optimizer, variable):
+    """The optimizer that a `keras.optimizers.MultiOptimizer` has for a variable.
+
+    It takes a map or a function, and gives neither back.
+    """
+    return multi_optimizer._optimizer_map(variable)
+
+
+def give_optimizer(multi_optimizer, variable, optimizer):
+    """Gives a `MultiOptimizer` that is not built another one for a variable.
+
+    Raises:
+        ValueError: it was made of a function.
+    """
+    by_path = multi_optimizer._optimizer_map
+    if not isinstance(by_path, keras.optimizers.OptimizerMap):
+        raise ValueError(
+            "A `MultiOptimizer` for `SampledProxies` must be made of an "
+            f"`OptimizerMap`. Received one of {by_path!r}."
+        )
+    by_path._optimizer_map[variable.path] = optimizer
+    others = multi_optimizer._inner_optimizers
+    if optimizer not in others:
+        others.append(optimizer)
+
+
 def take_back_from_jax(model, before, state):
     """Gives a model the values of its variables that `fit` had taken out of it.
 

@@ -48,6 +48,53 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
         value = self.excess(proxies) if self.per_proxy else _penalty(proxies)[0]
         return self.strength * value
 
+    def of_drawn(self, proxies, num_own, num_classes):
+        """Estimates the penalty of all proxies by some of them, without bias.
+
+        Of C classes P are in the batch, and S - P of the C - P others were drawn at
+        random, every set with the same chance. A pair of classes counts for as many as
+        it was drawn from: 1 within the batch, (C - P) / (S - P) between the two kinds,
+        and that times (C - P - 1) / (S - P - 1) between others.
+
+        Args:
+            proxies: float tensor `(S, D)`, or `(S, k, D)` with k centers a class; the
+                P of the batch first.
+            num_own: int scalar tensor, P.
+            num_classes: int, C.
+
+        Returns:
+            Scalar tensor. None of its rows may be zero.
+        """
+        if len(proxies.shape) == 2:
+            proxies = proxies[:, None]
+        drawn, centers, dimension = proxies.shape
+        directions = l2_normalize(proxies)
+        is_own = ops.arange(drawn, dtype="int32") < num_own
+        is_own = ops.cast(is_own, directions.dtype)
+        num_own = ops.cast(num_own, directions.dtype)
+        within = ops.matmul(directions, ops.transpose(directions, (0, 2, 1)))
+        within = ops.sum(ops.square(within), axis=(1, 2))  # with each row by itself
+        grams, classes = [], []
+        for kind in (is_own, 1 - is_own):
+            rows = ops.reshape(directions * kind[:, None, None], (-1, dimension))
+            grams.append(ops.matmul(ops.transpose(rows), rows))
+            classes.append(ops.sum(kind * within))
+        # Between classes of one kind, and between the two kinds, in both orders.
+        own, others = (
+            ops.sum(ops.square(gram)) - each
+            for gram, each in zip(grams, classes, strict=True)
+        )
+        between = 2 * ops.sum(grams[0] * grams[1])
+        left, taken = num_classes - num_own, drawn - num_own
+        one = ops.divide_no_nan(left, taken)
+        two = one * ops.divide_no_nan(left - 1, taken - 1)
+        penalty = own + one * between + two * others
+        penalty += classes[0] + one * classes[1] - num_classes * centers
+        if self.per_proxy:
+            count = num_classes * centers
+            penalty = (penalty - max(count * count / dimension - count, 0.0)) / count
+        return self.strength * penalty
+
     def excess(self, proxies):
         """The penalty over its floor, a proxy; 0 where no proxies do better.
 

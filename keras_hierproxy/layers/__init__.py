@@ -8,3 +8,4 @@ from keras_hierproxy.layers.pooling import (
 )
 from keras_hierproxy.layers.project import ProjectToGeometry as ProjectToGeometry
 from keras_hierproxy.layers.proxies import Proxies as Proxies
+from keras_hierproxy.layers.sampled_proxies import SampledProxies as SampledProxies

@@ -85,7 +85,7 @@ class HierProxies(Proxies):
         self.learned = taxonomy is None
         self._given_taxonomy = None
         if self.learned:
-            self.level_sizes = _check_level_sizes(level_sizes, self.num_classes)
+            self.level_sizes = self._check_level_sizes(level_sizes)
         else:
             if level_sizes != "auto":
                 raise ValueError(
@@ -109,8 +109,8 @@ class HierProxies(Proxies):
             for level, size in enumerate(self.level_sizes, start=1)
         ]
         shape = (self.num_classes, len(self.level_sizes))
-        self.taxonomy = _state("taxonomy", shape, "int32")
-        self.ready = _state("ready", (), "float32")
+        self.taxonomy = replicated("taxonomy", shape, "int32")
+        self.ready = replicated("ready", (), "float32")
         if self._given_taxonomy is not None:
             self._adopt_given_taxonomy()
 
@@ -130,7 +130,7 @@ class HierProxies(Proxies):
     def labels_at(self, level, labels):
         """Class ids to ids of their ancestors at a coarse level, int32 `(b,)`."""
         level = self._check_level(level)
-        return ops.take(self.taxonomy[:, level - 1], labels, axis=0)
+        return ops.take(self.taxonomy, labels, axis=0)[:, level - 1]
 
     def parents(self, level):
         """Which proxy of `level` each proxy of the level below belongs to.
@@ -232,6 +232,25 @@ class HierProxies(Proxies):
         self.taxonomy.assign(np.stack(columns, axis=1))
         self.ready.assign(1.0)
 
+    def _check_level_sizes(self, level_sizes):
+        if isinstance(level_sizes, str) and level_sizes == "auto":
+            return (max(1, round(self.num_classes**0.5)),)
+        if not isinstance(level_sizes, (list, tuple)) or not level_sizes:
+            raise ValueError(
+                "`level_sizes` must be 'auto' or a tuple with one size for each coarse "
+                f"level, such as (50,). Received: level_sizes={level_sizes!r}."
+            )
+        sizes = tuple(
+            checks.integer("level_sizes", size, least=1) for size in level_sizes
+        )
+        for finer, coarser in zip((self.num_classes, *sizes), sizes, strict=False):
+            if coarser > finer:
+                raise ValueError(
+                    "A coarser level cannot have more proxies than the one below it. "
+                    f"Received: num_classes={self.num_classes}, level_sizes={sizes}."
+                )
+        return sizes
+
     def _check_level(self, level):
         return checks.integer("level", level, least=1, most=len(self.level_sizes))
 
@@ -274,14 +293,14 @@ class HierProxies(Proxies):
 
     def get_config(self):
         levels = {"level_sizes": self.level_sizes}
-        if not self.learned:
+        if self._given_taxonomy is not None:
             # Also a variable; but a layer made from its config alone, as a clone or
             # a preset without weights is, has no other.
             levels = {"taxonomy": self._given_taxonomy.tolist()}
         return {**super().get_config(), **levels}
 
 
-def _state(name, shape, dtype):
+def replicated(name, shape, dtype="float32", trainable=False):
     """A variable of zeros that every device holds in full, whatever a `LayoutMap`
     says of paths with "proxies" in them."""
     distribution = keras.distribution.distribution()
@@ -291,26 +310,8 @@ def _state(name, shape, dtype):
             [None] * len(shape), distribution.device_mesh
         )
     return keras.Variable(
-        "zeros", shape, dtype, trainable=False, name=name, layout=layout
+        "zeros", shape, dtype, trainable, autocast=False, name=name, layout=layout
     )
-
-
-def _check_level_sizes(level_sizes, num_classes):
-    if isinstance(level_sizes, str) and level_sizes == "auto":
-        return (max(1, round(num_classes**0.5)),)
-    if not isinstance(level_sizes, (list, tuple)) or not level_sizes:
-        raise ValueError(
-            "`level_sizes` must be 'auto' or a tuple with one size for each coarse "
-            f"level, such as (50,). Received: level_sizes={level_sizes!r}."
-        )
-    sizes = tuple(checks.integer("level_sizes", size, least=1) for size in level_sizes)
-    for finer, coarser in zip((num_classes, *sizes), sizes, strict=False):
-        if coarser > finer:
-            raise ValueError(
-                "A coarser level cannot have more proxies than the one below it. "
-                f"Received: num_classes={num_classes}, level_sizes={sizes}."
-            )
-    return sizes
 
 
 def check_taxonomy(taxonomy, num_classes):

@@ -1,13 +1,36 @@
 """Class proxies as a layer."""
 
+import dataclasses
 import math
+import typing
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_hierproxy import checks
+from keras_hierproxy.layers.large_tables import in_blocks
 from keras_hierproxy.layers.scoped_call import note_call
+
+# Numbers, from which a table is filled block by block.
+_IN_BLOCKS_FROM = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What a loss reads of the class proxies in one step.
+
+    Attributes:
+        labels: int32 `(b,)`, rows of `proxies`.
+        proxies: `(c, d)`, or `(c, k, d)` with k centers a class.
+        counts: float32 `(c,)`, for how many classes each stands; None for one each.
+        penalty: scalar, what the loss adds to its value, or None.
+    """
+
+    labels: typing.Any
+    proxies: typing.Any
+    counts: typing.Any = None
+    penalty: typing.Any = None
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -71,8 +94,11 @@ class Proxies(keras.layers.Layer):
                 f"{type(self).__name__} takes embeddings of shape (batch, dimension). "
                 f"Received input shape {tuple(input_shape)}."
             )
+        self._build_class_proxies(input_shape[-1])
+
+    def _build_class_proxies(self, dimension):
         rows = self.num_classes * self.centers_per_class
-        self.proxies = self._add_proxies("proxies", rows, input_shape[-1])
+        self.proxies = self._add_proxies("proxies", rows, dimension)
 
     def call(self, embeddings):
         note_call(self, embeddings)
@@ -93,18 +119,38 @@ class Proxies(keras.layers.Layer):
         shape = (self.num_classes, self.centers_per_class, rows.shape[-1])
         return ops.reshape(rows, shape)
 
+    def drawn(self, labels, reader=None):
+        """What a loss reads of the class proxies: here all of them.
+
+        Args:
+            labels: int32 `(b,)` in `[0, C)`.
+            reader: the loss.
+
+        Returns:
+            `Drawn`.
+        """
+        return Drawn(labels, self.class_proxies())
+
+    def check_reader(self, loss):
+        """Raises a `ValueError` if a loss over proxies cannot read what is drawn."""
+
     def proxy_variables(self):
-        """The trainable proxies of all levels, a list of variables."""
+        """The variables that train proxies, those of the classes first."""
         return [self.proxies]
 
-    def _add_proxies(self, name, rows, dimension, initializer=None, regularized=True):
+    def _add_proxies(
+        self, name, rows, dimension, initializer=None, regularized=True, **options
+    ):
         initializer = initializer or self.initializer
+        if rows * dimension > _IN_BLOCKS_FROM:
+            initializer = in_blocks(initializer)
         padding = -rows % _shards()
         return self.add_weight(
             name=name,
             shape=(rows + padding, dimension),
             initializer=_Padded(initializer, padding) if padding else initializer,
             regularizer=self.regularizer if regularized else None,
+            **options,
         )
 
     # Variables are stored by name and without padding, so that a model loads on

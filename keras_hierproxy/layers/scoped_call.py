@@ -22,8 +22,9 @@ def note_call(layer, embeddings):
     """
     if keras.config.backend() != "jax":
         return
-    value = layer.proxies.value
-    scoped = value is not held_value(layer.proxies)
+    variable = layer.proxy_variables()[0]
+    value = variable.value
+    scoped = value is not held_value(variable)
     # Weakly: values of a traced step must not outlive it.
     layer._scoped_call = (
         (weakref.ref(value), weakref.ref(embeddings)) if scoped else None
@@ -45,7 +46,7 @@ def check_scope(layer, embeddings, reader):
         ValueError: on JAX, outside of the scope of the model's call.
     """
     noted = getattr(layer, "_scoped_call", None)
-    variable = layer.proxies
+    variable = layer.proxy_variables()[0]
     if noted is None or not variable.trainable:
         return
     proxies, output = (reference() for reference in noted)

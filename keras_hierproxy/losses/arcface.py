@@ -54,7 +54,7 @@ class ArcFaceLoss(ProxyLoss):
         self.margin = checks.real("margin", margin, least=0, below=180)
         self.scale = checks.real("scale", scale, above=0)
 
-    def value(self, labels, embeddings, weights, proxies):
+    def value(self, labels, embeddings, weights, proxies, counts=None):
         cosines = self.cosines(embeddings, proxies)
         own = at_own(cosines, labels)
         margin = math.radians(self.margin)
@@ -62,7 +62,9 @@ class ArcFaceLoss(ProxyLoss):
         turned = own * math.cos(margin) - sine * math.sin(margin)
         beyond = own - margin * math.sin(margin)
         target = ops.where(own >= -math.cos(margin), turned, beyond)
-        losses = cross_entropy(self.scale * cosines, labels, self.scale * target)
+        losses = cross_entropy(
+            self.scale * cosines, labels, self.scale * target, counts
+        )
         return weighted_mean(losses, weights)
 
     def cosines(self, embeddings, proxies):

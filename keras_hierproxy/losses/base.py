@@ -152,7 +152,7 @@ class BoundLoss(EmbeddingLoss):
 
     def variables_read(self, layer):
         """The variables of `layer` that this loss gives gradients to."""
-        return [layer.proxies]
+        return layer.proxy_variables()[:1]
 
     def check_layer(self, layer):
         """Raises a `ValueError` if the loss cannot read `layer`."""
@@ -233,9 +233,17 @@ class ProxyLoss(BoundLoss):
 
     def layer_value(self, labels, embeddings, weights, layer):
         """The loss over all that this loss reads of its layer."""
-        return self.value(labels, embeddings, weights, layer.class_proxies())
+        value, penalty = self.class_value(labels, embeddings, weights, layer)
+        return value if penalty is None else value + penalty
 
-    def value(self, labels, embeddings, weights, proxies):
+    def class_value(self, labels, embeddings, weights, layer):
+        """The loss over the class proxies, and what the layer adds to it, or None."""
+        drawn = layer.drawn(labels, self)
+        counts = {} if drawn.counts is None else {"counts": drawn.counts}
+        value = self.value(drawn.labels, embeddings, weights, drawn.proxies, **counts)
+        return value, drawn.penalty
+
+    def value(self, labels, embeddings, weights, proxies, counts=None):
         """The loss over one set of proxies.
 
         Args:
@@ -243,6 +251,10 @@ class ProxyLoss(BoundLoss):
             embeddings: float32 `(b, d)`.
             weights: float32 `(b,)`, multiplicities.
             proxies: float32 `(c, d)`; with several centers a class `(c, k, d)`.
+            counts: float32 `(c,)`, for how many classes each proxy stands, where
+                `khp.layers.SampledProxies` has drawn some of them; None, the default,
+                for one each. A loss that does not take it reads such a layer with
+                `correction=False`.
 
         Returns:
             float32 scalar.
@@ -251,6 +263,7 @@ class ProxyLoss(BoundLoss):
 
     def check_layer(self, layer):
         super().check_layer(layer)
+        layer.check_reader(self)
         if layer.centers_per_class > 1 and self.centers_per_class == 1:
             from keras_hierproxy.losses import registry
 

@@ -39,10 +39,10 @@ class CosFaceLoss(ProxyLoss):
         self.margin = checks.real("margin", margin)
         self.scale = checks.real("scale", scale, above=0)
 
-    def value(self, labels, embeddings, weights, proxies):
+    def value(self, labels, embeddings, weights, proxies, counts=None):
         logits = cosine_similarity(embeddings, proxies, scale=self.scale)
         target = at_own(logits, labels) - self.scale * self.margin
-        return weighted_mean(cross_entropy(logits, labels, target), weights)
+        return weighted_mean(cross_entropy(logits, labels, target, counts), weights)
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin, "scale": self.scale}

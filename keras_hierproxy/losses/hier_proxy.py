@@ -63,7 +63,7 @@ class HierProxyLoss(ProxyLoss):
 
     def layer_value(self, labels, embeddings, weights, layer):
         level_weights = self._weights_for(layer)
-        fine = self.value(labels, embeddings, weights, layer.class_proxies())
+        fine, penalty = self.class_value(labels, embeddings, weights, layer)
         total = level_weights[0] * fine
         for level, level_weight in enumerate(level_weights[1:], start=1):
             coarse = self.value(
@@ -74,10 +74,10 @@ class HierProxyLoss(ProxyLoss):
             )
             # Off, with a zero gradient, until the layer has a hierarchy.
             total += level_weight * ops.where(layer.is_ready(), coarse, 0.0)
-        return total
+        return total if penalty is None else total + penalty
 
-    def value(self, labels, embeddings, weights, proxies):
-        return self.base.value(labels, embeddings, weights, proxies)
+    def value(self, labels, embeddings, weights, proxies, **counts):
+        return self.base.value(labels, embeddings, weights, proxies, **counts)
 
     def variables_read(self, layer):
         # Weight decay would move a level whose weight, and gradient, is 0.

@@ -13,6 +13,7 @@ from keras_hierproxy.ops import (
     log_one_plus_sum_exp,
     log_weights,
     same_label,
+    weighted_mean,
 )
 
 
@@ -49,7 +50,7 @@ class ProxyAnchorLoss(ProxyLoss):
         self.margin = checks.real("margin", margin)
         self.alpha = checks.real("alpha", alpha, above=0)
 
-    def value(self, labels, embeddings, weights, proxies):
+    def value(self, labels, embeddings, weights, proxies, counts=None):
         # Scaled by alpha: (b, c).
         similarity = cosine_similarity(embeddings, proxies, scale=self.alpha)
         shift = self.alpha * self.margin
@@ -68,8 +69,10 @@ class ProxyAnchorLoss(ProxyLoss):
 
         masked = is_own(labels, ops.shape(proxies)[0])
         push = similarity + ops.where(masked, MASKED, (shift + copies)[:, None])
-        negative = ops.mean(log_one_plus_sum_exp(push, axis=0))
-        return positive + negative
+        negative = log_one_plus_sum_exp(push, axis=0)
+        if counts is None:
+            return positive + ops.mean(negative)
+        return positive + weighted_mean(negative, counts)
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin, "alpha": self.alpha}

@@ -39,10 +39,10 @@ class ProxyNCALoss(ProxyLoss):
         super().__init__(proxies, name)
         self.temperature = checks.real("temperature", temperature, above=0)
 
-    def value(self, labels, embeddings, weights, proxies):
+    def value(self, labels, embeddings, weights, proxies, counts=None):
         # On the sphere -|x - p|^2 = 2 s - 2, and the softmax drops the constant.
         logits = cosine_similarity(embeddings, proxies, scale=2.0 / self.temperature)
-        return weighted_mean(cross_entropy(logits, labels), weights)
+        return weighted_mean(cross_entropy(logits, labels, counts=counts), weights)
 
     def get_config(self):
         return {**super().get_config(), "temperature": self.temperature}

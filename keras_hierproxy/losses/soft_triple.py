@@ -53,7 +53,7 @@ class SoftTripleLoss(ProxyLoss):
         self.gamma = checks.real("gamma", gamma, above=0)
         self.margin = checks.real("margin", margin)
 
-    def value(self, labels, embeddings, weights, proxies):
+    def value(self, labels, embeddings, weights, proxies, counts=None):
         to_centers = center_similarity(embeddings, proxies)
         # `ops.softmax` would warn of an axis of size 1, which one center a class has.
         affinity = to_centers / self.gamma
@@ -61,7 +61,7 @@ class SoftTripleLoss(ProxyLoss):
         assignment = ops.exp(affinity - total)
         logits = self.scale * ops.sum(assignment * to_centers, axis=-1)
         target = at_own(logits, labels) - self.scale * self.margin
-        return weighted_mean(cross_entropy(logits, labels, target), weights)
+        return weighted_mean(cross_entropy(logits, labels, target, counts), weights)
 
     def get_config(self):
         return {

@@ -91,10 +91,14 @@ class Preparation:
             not take them; in a pipeline of `tf.data` or grain it is not called.
         over_pairs: names of losses that learn from samples of one class; a batch
             without two such is told once.
+        most_classes: int, of how many classes a batch may be, or None.
     """
 
-    def __init__(self, check, preprocess, check_inputs, over_pairs=()):
+    def __init__(
+        self, check, preprocess, check_inputs, over_pairs=(), most_classes=None
+    ):
         self.over_pairs = over_pairs
+        self.most_classes = most_classes
         self.check = check
         self.preprocess = preprocess
         self.check_inputs = check_inputs
@@ -120,6 +124,8 @@ class Preparation:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         y = self.check(y)
         check_weights(sample_weight)
+        if self.most_classes is not None:
+            check_num_classes(y, self.most_classes)
         if self.over_pairs:
             self._tell_of_no_pairs(y)
         if self.preprocess is not None:
@@ -262,6 +268,17 @@ def check_labels(labels, num_classes):
         )
     # What losses compute with; backends do not take every kind of integer.
     return labels.astype("int32", copy=False)
+
+
+def check_num_classes(labels, most):
+    """Raises a `ValueError` for a batch of more classes than a step draws."""
+    number = len(np.unique(labels))
+    if number > most:
+        raise ValueError(
+            f"The model's `SampledProxies` draws num_sampled={most} classes in a step, "
+            f"and those of the batch have to be among them. Received a batch of "
+            f"{number} classes: pass num_sampled={number} or more, or smaller batches."
+        )
 
 
 class ArrayBatches(keras.utils.PyDataset):

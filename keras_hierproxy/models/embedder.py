@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_hierproxy import checks
 from keras_hierproxy.keras_internals import all_layers
-from keras_hierproxy.layers import LatentHierarchy, Proxies
+from keras_hierproxy.layers import LatentHierarchy, Proxies, SampledProxies
 from keras_hierproxy.layers.project import geometry_of, projection_of
 from keras_hierproxy.losses import BoundLoss, EmbeddingLoss, ProxyLoss, SumLoss
 from keras_hierproxy.losses.binding import bind, sums_of, terms_of
@@ -23,6 +23,7 @@ from keras_hierproxy.models.batches_to_fit import (
     as_batches,
     check_batch_size,
     check_labels,
+    check_num_classes,
     check_targets,
     is_array_like,
     tell_of_small_values,
@@ -41,6 +42,7 @@ from keras_hierproxy.models.saving import (
 )
 from keras_hierproxy.ops import num_data_shards
 from keras_hierproxy.optimizers import default_optimizer
+from keras_hierproxy.optimizers.row_wise import with_row_wise
 from keras_hierproxy.optimizers.saved_state import (
     for_any_backend,
     renumber,
@@ -113,6 +115,7 @@ class Embedder:
         self._train_only_what_is_read(loss)
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = default_optimizer(self, self.pretrained)
+        optimizer = with_row_wise(self, optimizer)
         if auto_scale_loss and _computes_in_float16(self):
             # Keras asks the policy of the model, which is lost when it is saved.
             optimizer = _with_loss_scale(optimizer)
@@ -330,9 +333,12 @@ class Embedder:
     ):
         check_weights(sample_weight)
         check_class_weight(class_weight, self._num_classes())
+        y = self._label_check()(y)
+        if self._most_classes() is not None:
+            check_num_classes(y, self._most_classes())
         return super().train_on_batch(
             self._prepared(x),
-            self._label_check()(y),
+            y,
             sample_weight=sample_weight,
             class_weight=class_weight,
             return_dict=return_dict,
@@ -514,7 +520,9 @@ class Embedder:
             for term in terms_of(getattr(self, "loss", None))
             if labelled and term.over_pairs
         ]
-        return Preparation(check, self._preprocess(), self._check_inputs, over_pairs)
+        most = self._most_classes() if labelled else None
+        inputs = self._check_inputs
+        return Preparation(check, self._preprocess(), inputs, over_pairs, most)
 
     def _check_inputs(self, x):
         """Raises for a batch of inputs that the model does not take."""
@@ -527,6 +535,15 @@ class Embedder:
             dimension = self.outputs[0].shape[-1]
             return functools.partial(check_targets, loss=loss, dimension=dimension)
         return unchecked
+
+    def _most_classes(self):
+        """Of how many classes a batch may be, where a step draws some, or None."""
+        numbers = [
+            term.proxies.num_sampled
+            for term in terms_of(getattr(self, "loss", None))
+            if isinstance(getattr(term, "proxies", None), SampledProxies)
+        ]
+        return min(numbers, default=None)
 
     def _num_classes(self):
         """How many classes the loss has proxies for, or None."""

@@ -1,5 +1,6 @@
 """Pure tensor functions on `keras.ops`: no state."""
 
+from keras_hierproxy.ops.class_sampling import draw_classes as draw_classes
 from keras_hierproxy.ops.lca_triplets import lca_triplet_loss as lca_triplet_loss
 from keras_hierproxy.ops.mutual_neighbors import mutual_neighbors as mutual_neighbors
 from keras_hierproxy.ops.mutual_neighbors import sample_triplets as sample_triplets
@@ -20,6 +21,8 @@ from keras_hierproxy.ops.replicas import between_replicas as between_replicas
 from keras_hierproxy.ops.replicas import gather_replicas as gather_replicas
 from keras_hierproxy.ops.replicas import num_data_shards as num_data_shards
 from keras_hierproxy.ops.replicas import num_replicas as num_replicas
+from keras_hierproxy.ops.rows import read_rows as read_rows
+from keras_hierproxy.ops.rows import write_rows as write_rows
 from keras_hierproxy.ops.similarity import center_similarity as center_similarity
 from keras_hierproxy.ops.similarity import cosine_similarity as cosine_similarity
 from keras_hierproxy.ops.similarity import l2_normalize as l2_normalize

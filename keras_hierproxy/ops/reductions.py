@@ -102,7 +102,7 @@ def at_own(values, labels):
     return ops.sum(ops.where(is_own(labels, ops.shape(values)[1]), values, 0.0), axis=1)
 
 
-def cross_entropy(logits, labels, target_logits=None):
+def cross_entropy(logits, labels, target_logits=None, counts=None):
     """Softmax cross-entropy per sample, with the target's logit given apart.
 
     `-log(exp(t_i) / (exp(t_i) + sum_{p != y_i} exp(logits_ip)))`
@@ -112,6 +112,8 @@ def cross_entropy(logits, labels, target_logits=None):
         labels: int tensor `(b,)` in `[0, c)`.
         target_logits: float tensor `(b,)`, the logits `t` of the true classes
             (with a margin, say). By default those in `logits`.
+        counts: float tensor `(c,)`, for how many classes each stands, above 0; by
+            default 1.
 
     Returns:
         Tensor `(b,)`.
@@ -125,5 +127,6 @@ def cross_entropy(logits, labels, target_logits=None):
     """
     if target_logits is None:
         target_logits = at_own(logits, labels)
-    masked = ops.where(is_own(labels, ops.shape(logits)[1]), MASKED, 0.0)
+    others = 0.0 if counts is None else ops.log(counts)
+    masked = ops.where(is_own(labels, ops.shape(logits)[1]), MASKED, others)
     return ops.softplus(ops.logsumexp(logits + masked, axis=1) - target_logits)

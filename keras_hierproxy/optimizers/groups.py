@@ -5,6 +5,7 @@ import keras
 from keras_hierproxy import checks
 from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.optimizers.group_rate import GroupRate
+from keras_hierproxy.optimizers.row_wise import with_row_wise
 
 # Rates of `grouped` where nothing is pretrained: latent proxies as fast as others.
 FROM_SCRATCH = {"backbone": 1e-3, "head": 1e-3, "latent": 1e-2}
@@ -103,9 +104,8 @@ def grouped(
         for path, group in group_by_path(model).items()
         if group != "head"
     }
-    return keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(optimizers["head"], optimizer_map)
-    )
+    by_path = keras.optimizers.OptimizerMap(optimizers["head"], optimizer_map)
+    return with_row_wise(model, keras.optimizers.MultiOptimizer(by_path))
 
 
 def default_optimizer(model, pretrained):

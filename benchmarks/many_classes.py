@@ -1,0 +1,151 @@
+"""What a step costs by the number of classes: SampledProxies, and a peer that is dense.
+
+    python benchmarks/many_classes.py [--backends torch jax tensorflow]
+                                      [--classes 10000 100000 1000000]
+                                      [--steps 30] [--peer 10000 100000]
+                                      [--dimension 64]
+
+A step is forward, backward and update of `fit`: a batch of 128, 4,096 classes drawn,
+Adam, the median over steps after the first five. Each case has a process of its own,
+of which the peak of memory is taken. Times are of the processor, all threads together,
+since other work may run beside; `--wall` shows those of the clock. The peer is PyTorch
+Metric Learning with `torch.optim.Adam` over all classes.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+BATCH, SAMPLED, SKIPPED = 128, 4096, 5
+LOSSES = ("NormalizedSoftmaxLoss", "ProxyAnchorLoss")
+
+
+def batches(classes, dimension, steps):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((steps * BATCH, dimension), dtype="float32")
+    return x, rng.integers(0, classes, steps * BATCH, dtype="int32")
+
+
+class Clock:
+    """The times between calls of `tick`: of the clock, and of the processor."""
+
+    def __init__(self):
+        self.times = []
+
+    def tick(self):
+        self.times.append((time.perf_counter(), time.process_time()))
+
+    def medians(self):
+        wall, processor = np.median(np.diff(self.times, axis=0)[SKIPPED:], axis=0)
+        return {"wall": float(wall), "processor": float(processor)}
+
+
+def ours(loss, classes, dimension, steps):
+    import keras
+
+    import keras_hierproxy as khp
+
+    clock = Clock()
+
+    class Tick(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            clock.tick()
+
+    inputs = keras.Input((dimension,))
+    hidden = keras.layers.Dense(dimension)(inputs)
+    outputs = khp.layers.SampledProxies(classes, min(SAMPLED, classes))(hidden)
+    model = khp.models.EmbeddingModel(inputs, outputs)
+    model.compile(khp.optimizers.grouped(model), getattr(khp.losses, loss)())
+    x, y = batches(classes, dimension, steps)
+    history = model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=[Tick()])
+    return {**clock.medians(), "loss": history.history["loss"][-1]}
+
+
+def peer(loss, classes, dimension, steps):
+    import torch
+    from pytorch_metric_learning import losses
+
+    clock = Clock()
+    head = torch.nn.Linear(dimension, dimension)
+    criterion = getattr(losses, loss)(num_classes=classes, embedding_size=dimension)
+    parameters = [*head.parameters(), *criterion.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=1e-3)
+    x, y = map(torch.from_numpy, batches(classes, dimension, steps))
+    y = y.long()
+    for at in range(0, len(x), BATCH):
+        optimizer.zero_grad()
+        value = criterion(head(x[at : at + BATCH]), y[at : at + BATCH])
+        value.backward()
+        optimizer.step()
+        clock.tick()
+    return {**clock.medians(), "loss": float(value.detach())}
+
+
+def alone(who, loss, classes, dimension, steps):
+    """A case in a process of its own."""
+    environment = os.environ | {"KERAS_BACKEND": "torch" if who == "peer" else who}
+    case = json.dumps([who, loss, classes, dimension, steps])
+    run = subprocess.run(
+        [sys.executable, __file__, "--case", case],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode:
+        return {"error": run.stderr.strip().splitlines()[-1]}
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def measure(who, *case):
+    result = (peer if who == "peer" else ours)(*case)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({**result, "peak": peak}))
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    backends = ["torch", "jax", "tensorflow"]
+    parser.add_argument("--backends", nargs="+", choices=backends, default=backends)
+    sizes = [10_000, 100_000, 1_000_000]
+    parser.add_argument("--classes", nargs="+", type=int, default=sizes)
+    parser.add_argument("--peer", nargs="*", type=int, default=sizes[:2])
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
+    parser.add_argument("--dimension", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--wall", action="store_true")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.case:
+        measure(*json.loads(args.case))
+        return
+    kind = "wall" if args.wall else "processor"
+    print("| loss | who | classes | ms a step | over the fewest classes | peak GB |")
+    print("|---|---|--:|--:|--:|--:|")
+    for loss in args.losses:
+        for who in [*args.backends, "peer"]:
+            first = None
+            for classes in args.peer if who == "peer" else args.classes:
+                # The peer's are slow enough to show in a few.
+                steps = SKIPPED + 4 if who == "peer" else args.steps
+                case = alone(who, loss, classes, args.dimension, steps)
+                if "error" in case:
+                    print(f"| {loss} | {who} | {classes:,} | {case['error']} | | |")
+                    continue
+                first = first or case[kind]
+                print(
+                    f"| {loss} | {who} | {classes:,} | {1000 * case[kind]:,.1f} "
+                    f"| {case[kind] / first:.2f} | {case['peak']:.1f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
