@@ -272,7 +272,8 @@ tags:
 ```python
 import keras_hierproxy as khp
 
-embedder = khp.models.ImageEmbedder.from_preset("{name}")
+preset = "{name}"
+embedder = khp.models.ImageEmbedder.from_preset(preset)
 points = embedder.embed(images)  # (n, {facts["embedding_dim"]})
 neighbors, similarities = khp.retrieval.knn(points, k=5, geometry=embedder.geometry)
 ```
