@@ -63,7 +63,8 @@ class SampledProxies(HierProxies):
         regularizer: None, or a `khp.regularizers.SoftOrthogonality`.
         rule: `"adam"`, the default, for Adam and AdamW, which keep two moments a row,
             or `"sgd"` for SGD, which keeps one.
-        correction: bool, see above.
+        correction: bool, see above; on by default, since the loss then estimates that
+            of all classes, and since retrieval was no worse with it than without.
         seed: int, of what is drawn; by default another each time, or that of
             `keras.utils.set_random_seed`.
         name: str.
