@@ -12,7 +12,7 @@ from keras_hierproxy import checks
 from keras_hierproxy.layers.hier_proxies import HierProxies, replicated
 from keras_hierproxy.layers.proxies import Drawn
 from keras_hierproxy.layers.row_rules import RULES
-from keras_hierproxy.ops import draw_classes, read_rows, write_rows
+from keras_hierproxy.ops import draw_classes, num_replicas, read_rows, write_rows
 from keras_hierproxy.ops.class_sampling import position_in
 from keras_hierproxy.ops.rows import is_known
 
@@ -227,19 +227,25 @@ class SampledProxies(HierProxies):
             `Drawn`; its penalty for the first loss alone.
 
         Raises:
-            ValueError: no optimizer says how rows move.
+            ValueError: no optimizer says how rows move; replicas of TensorFlow.
         """
         # Called by itself, without the model, a loss begins again.
         again = not self._training and reader in self._readers
         if self._step is not None and not again:
             self._readers |= {reader}
             return self._of_step(labels, None)
-        self._check_rule()
+        self._check_training()
         self._apply_step()
         self._step, self._readers = self._draw(labels), frozenset([reader])
         return self._of_step(labels, self._step.penalty)
 
-    def _check_rule(self):
+    def _check_training(self):
+        if num_replicas() > 1:
+            raise ValueError(
+                f"Layer {self.name!r} draws classes once for a whole batch, and a "
+                f"strategy of TensorFlow splits it among {num_replicas()} replicas. "
+                "Train on one device, or on JAX under `keras.distribution`."
+            )
         if self._training and self._gradient.trainable and self._settings is None:
             raise ValueError(
                 f"No optimizer says how the rows of layer {self.name!r} move. Compile "

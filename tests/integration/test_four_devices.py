@@ -73,3 +73,13 @@ def test_padding_stays_zero(found, run):
 @pytest.mark.parametrize("before, after", CONTINUATIONS[1:])
 def test_saved_and_trained_on(found, before, after):
     assert_same(found[f"{before}, then {after}"], found["one, then one"])
+
+
+def test_sampled_proxies_are_those_of_one_device(tmp_path):
+    found = on_four_devices("sampled_on_four_devices", tmp_path)
+    for run, rows in (("one", 41), ("four", 11), ("two by two", 22)):
+        assert found[f"{run}: parts"].tolist() == [rows] * 3
+        for key in ("loss", "proxies"):
+            np.testing.assert_allclose(
+                found[f"{run}: {key}"], found[f"one: {key}"], rtol=1e-4, atol=1e-5
+            )
