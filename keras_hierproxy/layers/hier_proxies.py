@@ -197,12 +197,13 @@ class HierProxies(Proxies):
         """Learns the hierarchy anew from the proxies as they are now.
 
         From fine to coarse, the normalised proxies of the level below are
-        clustered by k-means. At the first refresh coarse proxies start at the
-        centroids of their clusters. At later ones, each new cluster takes the name
-        of the old one that it shares most members with (linear assignment), and
-        its proxy, learned so far, stays; only a cluster that shares no member with
-        its namesake starts at its centroid again. The optimizer's moments belong
-        to the names and stay as they are.
+        clustered by k-means; of more than 20,000 by that of faiss, with centroids of
+        a sample, which takes a million classes into a thousand in some 10 s. At the
+        first refresh coarse proxies start at the centroids of their clusters. At
+        later ones, each new cluster takes the name of the old one that it shares
+        most members with (linear assignment), and its proxy, learned so far, stays;
+        only a cluster that shares no member with its namesake starts at its centroid
+        again. The optimizer's moments belong to the names and stay as they are.
 
         Args:
             seed: int, of k-means.

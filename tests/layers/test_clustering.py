@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_hierproxy.layers import clustering
 from keras_hierproxy.layers.clustering import (
     cluster_centroids,
     cluster_directions,
@@ -81,3 +82,23 @@ def test_centroids_are_mean_directions():
 def test_unit_rows_keeps_zeros():
     rows = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0.0, 0.0]])
+
+
+def test_many_vectors_are_clustered_as_well_as_few(monkeypatch):
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(60, 16))
+    vectors = centers[rng.integers(0, 60, 5000)] + rng.normal(size=(5000, 16))
+
+    def inertia():
+        clusters = clustering.cluster_directions(vectors, 40, seed=0)
+        assert clusters.dtype == "int32" and set(clusters) == set(range(40))
+        again = clustering.cluster_directions(vectors, 40, seed=0)
+        np.testing.assert_array_equal(clusters, again)
+        unit = clustering.unit_rows(vectors)
+        means = np.stack([unit[clusters == c].mean(0) for c in range(40)])
+        return np.square(unit - means[clusters]).sum()
+
+    every = inertia()
+    monkeypatch.setattr(clustering, "_MOST_FOR_ALL", 1000)
+    assert inertia() != every
+    assert inertia() < 1.02 * every
