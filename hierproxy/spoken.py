@@ -12,12 +12,13 @@ import typing
 # The arguments that messages name without backticks; a test finds those that are
 # missing here. Others before a `=`, as in a folder `lr=0.1`, are the user's.
 _ARGUMENTS = frozenset(
-    "backbone base batch_size centers_per_class color_mode drop_remainder "
-    "embedding_dim engine filters fmr format frozen geometry image_shape image_size "
-    "images_per_class index k latent level level_sizes level_weights loss "
-    "memory_limit metrics min_images mode num_classes num_leaves pooling precision "
-    "preprocessor proxies root sampler shuffle skip_bad split super_classes test "
-    "test_split uri validation weights_dtype".split()
+    "backbone base batch_size centers_per_class color_mode correction "
+    "drop_remainder embedding_dim engine filters fmr format frozen geometry "
+    "image_shape image_size images_per_class index k latent level level_sizes "
+    "level_weights loss memory_limit metrics min_images mode num_classes num_leaves "
+    "num_sampled pooling precision preprocessor proxies regularizer root rule "
+    "sampler shuffle skip_bad split super_classes test test_split uri validation "
+    "weights_dtype".split()
 )
 # Options that go beside a recipe.
 _BESIDE_RECIPE = ("root", "skip_bad", "seed", "epochs", "output", "backend")

@@ -130,19 +130,22 @@ import keras_hierproxy as khp
 
 def write(start):
     gallery = khp.Gallery.load(sys.argv[1])
-    print(os.getpid(), flush=True)
+    tell(os.getpid())
     for step in range(start, start + 100000):
         gallery.add(points=np.full((10, 3), 1.0 + step), labels=[f"step {step}"] * 10)
         if step % 3 == 2:
             gallery.remove(gallery.ids[:10])
-        print(step, flush=True)
+        tell(step)
+
+def tell(what):
+    os.write(1, f"{what}\\n".encode())  # in one piece, whenever it is killed
 
 for line in sys.stdin:
     child = os.fork()
     if not child:
         write(int(line))
     os.waitpid(child, 0)
-    print("killed", flush=True)
+    tell("killed")
 """
 
 

@@ -44,6 +44,7 @@ def public(module, *left_out):
 NEEDED = {
     "Proxies": {"num_classes": 4},
     "HierProxies": {"num_classes": 4},
+    "SampledProxies": {"num_classes": 4, "num_sampled": 2},
     "SoftOrthogonality": {"strength": 1.0},
     "RetrievalEvaluation": {"data": DATA},
     "KerasCVCrop": {"image_size": (8, 8)},

@@ -157,6 +157,7 @@ THINGS = [
     khp.layers.Proxies(4, 2, regularizer=khp.regularizers.SoftOrthogonality(0.1)),
     khp.layers.HierProxies(4, level_sizes=(2,)),
     khp.layers.HierProxies(4, taxonomy=[[0], [0], [1], [1]]),
+    khp.layers.SampledProxies(4, 2, level_sizes=(2,), seed=1),
     LATENT,
     khp.layers.ProjectToGeometry(BALL),
     khp.layers.GeneralizedMeanPooling2D(),
@@ -168,6 +169,7 @@ THINGS = [
     embedder(geometry=BALL, preprocessor=khp.layers.FitToInk(16)),
     tiny.embedding_model(),
     khp.optimizers.grouped(tiny.embedding_model(), warmup_steps=3),
+    khp.optimizers.RowWise(keras.optimizers.AdamW(1e-3, weight_decay=0.1)),
     khp.optimizers.GroupRate(1e-3, keras.optimizers.schedules.CosineDecay(1.0, 9)),
 ]  # fmt: skip
 
