@@ -174,6 +174,7 @@ class SumOfExp(khp.losses.ProxyLoss):
         return keras.ops.mean(keras.ops.sum(counts * keras.ops.exp(3 * cosines), 1))
 
 
+@pytest.mark.nightly  # hundreds of steps
 @pytest.mark.parametrize("loss", [SumOfExp, khp.losses.ProxyAnchorLoss])
 def test_sums_over_classes_are_estimated_without_bias(loss):
     values, expected = estimates(loss)
@@ -181,6 +182,7 @@ def test_sums_over_classes_are_estimated_without_bias(loss):
     assert abs(values.mean() - expected) < 4 * error
 
 
+@pytest.mark.nightly
 def test_without_correction_the_drawn_are_all_there_is():
     uncorrected, expected = estimates(SumOfExp, correction=False)
     error = uncorrected.std() / len(uncorrected) ** 0.5
@@ -205,6 +207,7 @@ def test_softmax_adds_the_logarithm():
     assert float(as_numpy(value)) == pytest.approx(expected.mean(), rel=1e-4)
 
 
+@pytest.mark.nightly  # thousands of small steps
 @pytest.mark.parametrize("centers", [1, 3])
 @pytest.mark.parametrize("per_proxy", [False, True])
 def test_orthogonality_is_estimated_without_bias(centers, per_proxy):
