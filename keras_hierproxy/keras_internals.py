@@ -56,7 +56,7 @@ def optimizer_of(multi_optimizer, variable):
 
 
 def give_optimizer(multi_optimizer, variable, optimizer):
-    """Gives a `MultiOptimizer` that is not built another one for a variable.
+    """Gives a `MultiOptimizer` that is not built a new one for a variable.
 
     Raises:
         ValueError: it was made of a function.
@@ -68,9 +68,7 @@ def give_optimizer(multi_optimizer, variable, optimizer):
             f"`OptimizerMap`. Received one of {by_path!r}."
         )
     by_path._optimizer_map[variable.path] = optimizer
-    others = multi_optimizer._inner_optimizers
-    if optimizer not in others:
-        others.append(optimizer)
+    multi_optimizer._inner_optimizers.append(optimizer)
 
 
 def take_back_from_jax(model, before, state):

@@ -124,8 +124,7 @@ class Preparation:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         y = self.check(y)
         check_weights(sample_weight)
-        if self.most_classes is not None:
-            check_num_classes(y, self.most_classes)
+        check_num_classes(y, self.most_classes)
         if self.over_pairs:
             self._tell_of_no_pairs(y)
         if self.preprocess is not None:
@@ -271,7 +270,14 @@ def check_labels(labels, num_classes):
 
 
 def check_num_classes(labels, most):
-    """Raises a `ValueError` for a batch of more classes than a step draws."""
+    """Raises a `ValueError` for a batch of more classes than a step draws.
+
+    Args:
+        labels: of the batch.
+        most: int, or None where each step has all classes.
+    """
+    if most is None:
+        return
     number = len(np.unique(labels))
     if number > most:
         raise ValueError(

@@ -333,12 +333,9 @@ class Embedder:
     ):
         check_weights(sample_weight)
         check_class_weight(class_weight, self._num_classes())
-        y = self._label_check()(y)
-        if self._most_classes() is not None:
-            check_num_classes(y, self._most_classes())
         return super().train_on_batch(
             self._prepared(x),
-            y,
+            self._checked(y),
             sample_weight=sample_weight,
             class_weight=class_weight,
             return_dict=return_dict,
@@ -348,7 +345,7 @@ class Embedder:
         check_weights(sample_weight)
         return super().test_on_batch(
             self._prepared(x),
-            self._label_check()(y),
+            self._checked(y),
             sample_weight=sample_weight,
             return_dict=return_dict,
         )
@@ -359,6 +356,12 @@ class Embedder:
     def _predicted(self, x):
         with faster_on_torch(self):
             return super().predict_on_batch(x)
+
+    def _checked(self, y):
+        """A batch's labels as the loss takes them."""
+        y = self._label_check()(y)
+        check_num_classes(y, self._most_classes())
+        return y
 
     def _prepared(self, x):
         """A batch's inputs as the network takes them."""

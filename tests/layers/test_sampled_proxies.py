@@ -317,7 +317,9 @@ def test_says_what_it_cannot_do():
     assert "num_sampled=20" in few and "classes: pass num_sampled=" in few
     model = model_of(sampled(20))
     model.compile("adamw", loss=loss)
-    assert "num_sampled=20" in message(lambda: model.train_on_batch(x[:40], y[:40]))
+    for on_batch in (model.train_on_batch, model.test_on_batch):
+        told = message(lambda on_batch=on_batch: on_batch(x[:40], y[:40]))
+        assert "num_sampled=20" in told
     assert "class ids" in message(lambda: fit(sampled(32), labels=y + 30))
     lion = message(lambda: fit(sampled(32), "lion"))
     assert "Adam, AdamW or SGD" in lion
