@@ -134,8 +134,7 @@ def _print_presets(zoo):
 
 def _print_recipes(zoo):
     table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("recipe", no_wrap=True)
-    table.add_column("description", overflow="fold")
+    table.add_column("recipe\n[dim]  description[/dim]", overflow="fold")
     table.add_column("reported\nRecall@1, %", justify="right", no_wrap=True)
     for name in zoo.list_recipes():
         recipe = zoo.load_recipe(name)
@@ -143,8 +142,8 @@ def _print_recipes(zoo):
         if recipe.reported is not None and 1 in recipe.reported.k:
             recall = recipe.reported.recall[recipe.reported.k.index(1)]
             reported = f"{recall:.1f}"
-        cells = (name, recipe.description, reported)
-        table.add_row(*map(escape, cells))
+        description = escape(recipe.description)
+        table.add_row(f"{escape(name)}\n[dim]  {description}[/dim]", reported)
     console.print(table if table.row_count else "No recipes are shipped.")
 
 

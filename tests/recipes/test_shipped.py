@@ -116,11 +116,14 @@ def test_what_is_reported_is_what_the_paper_says(backbone, data, golden):
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_its_preset_is_one_of_keras_hub(name):
+def test_its_preset_is_one_of_keras_hub_or_of_ours(name):
     backbone = recipes.load(name).model.backbone
     if backbone.preset is None or "://" in backbone.preset:
         return
-    presets = getattr(keras_hub.models, backbone.architecture).presets
+    if backbone.architecture is None:
+        presets = zoo.list_presets()
+    else:
+        presets = getattr(keras_hub.models, backbone.architecture).presets
     assert backbone.preset in presets
 
 
