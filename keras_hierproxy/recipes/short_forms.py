@@ -27,13 +27,11 @@ _WITH_HIER = ("hier", "hpl-hier")
 _ON_THE_BALL = (*_WITH_HIER, "hyp")
 # Letters, whose sides and borders mean something; other data is photos.
 DRAWN = ("glyphs", "omniglot", "letters")
-# What photos start from, what it is built of, and what suits it. Where batch
-# normalization followed the photos of a user, other classes than those trained on were
-# retrieved worse than before training: see docs/guides/photos.md.
+# What photos start from, and the rates that suit it. Where batch normalization followed
+# the photos of a user, other classes than those trained on were retrieved worse than
+# before training, so it is frozen: see docs/guides/photos.md.
 PHOTOS = "efficientnet_lite0_imagenet"
-_ARCHITECTURE = "efficientnet_lite"
 _OF_PHOTOS = {"backbone": 3e-4, "head": 5e-4}
-_FROZEN = ["batch_norm"]
 _AUGMENT = {"affine": "RandomAffine", "crop": "RandomResizedCrop", "none": None}
 
 
@@ -175,17 +173,14 @@ def _model(preset, embedding_dim):
         backbone = {"preset": absolute(preset)}
         return {"embedding_dim": embedding_dim, "backbone": backbone}
     known = _defaults(ImageEmbedder)
-    backbone, frozen = {"architecture": "conv4"}, None
-    if preset == PHOTOS:
-        backbone = {"preset": PHOTOS, "architecture": _ARCHITECTURE}
-        frozen = _FROZEN
+    architecture = "conv4" if preset is None else "efficientnet_lite"
     return {
         "embedding_dim": embedding_dim or known["embedding_dim"],
         "pooling": known["pooling"],
         "last_norm": known["last_norm"],
         "head_initializer": known["head_initializer"],
-        "freeze": frozen,
-        "backbone": backbone,
+        "freeze": None if preset is None else ["batch_norm"],
+        "backbone": {"preset": preset, "architecture": architecture},
     }
 
 

@@ -14,14 +14,15 @@ neighbors.png    queries of the test classes with their nearest neighbours
 """
 
 import contextlib
+import dataclasses
 import pathlib
 
 import keras
 
-from keras_hierproxy import files, pictures, recipes
+from keras_hierproxy import files, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
 from keras_hierproxy.models.backup import read_metadata
-from keras_hierproxy.runs.facts import beside, facts
+from keras_hierproxy.runs.ending import write_ending
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.frozen import computed_once
 from keras_hierproxy.runs.history import (
@@ -58,6 +59,7 @@ class Run:
 
     Attributes:
         recipe, place: as given.
+        record: `Record`, what `run.json` holds.
         interrupted: bool, whether Ctrl-C ended `fit`.
 
     Raises:
@@ -71,7 +73,7 @@ class Run:
         self.recipe = anywhere(recipe)
         self.place = place
         self.interrupted = False
-        self._record = record
+        self.record = record
         self._is_new = record is None
         self._lock = None
         self._last = self.recipe.training.selection == "last"
@@ -110,36 +112,33 @@ class Run:
             )
             check_images(data.train, embedder)
         self.data, self.embedder = data, embedder
-        self._evaluations = []
-        if data.validation is not None:
-            validation, size = data.validation, self.recipe.data.batch_size
-            evaluate = RetrievalEvaluation(
-                validation,
-                k=usual_ks(validation),
-                metrics=("recall", "map@r"),
-                batch_size=size,
+        size = self.recipe.data.batch_size
+        self._evaluations = [
+            RetrievalEvaluation(
+                part, usual_ks(part), ("recall", "map@r"), batch_size=size
             )
-            self._evaluations.append(evaluate)
-        if self._record is not None and self._record.data != sizes:
+            for part in (data.validation,)
+            if part is not None
+        ]
+        if self._is_new:
+            before = {
+                "test_before": self._test().results,
+                "validation_before": self._validate(),
+            }
+            self.record = Record(self.recipe, self.place, data=sizes, **before)
+        elif self.record.data != sizes:
             raise ValueError(
                 f"The data has changed since the run in {self.folder} was started: it "
-                f"had {self._record.data} and has {sizes}."
+                f"had {self.record.data} and has {sizes}."
             )
-        if self._is_new:
-            before = self._test().results, self._validate()
         else:
-            before = self._record.test_before, self._record.validation_before
-        self._record = Record(
-            self.recipe,
-            self.place,
-            data=sizes,
-            test_before=before[0],
-            validation_before=before[1],
-        )
+            self.record = dataclasses.replace(
+                self.record, recipe=self.recipe, place=self.place
+            )
         with self._alone():
             if self._is_new:
                 _check_new(self.folder)
-            self._record.write(self.folder)
+            self.record.write(self.folder)
             self._is_new = False
 
     def fit(self, callbacks=()):
@@ -151,11 +150,10 @@ class Run:
         with self._alone(), StopOnInterrupt() as interrupt:
             # Before: nothing is lost by Ctrl-C up to here.
             embedder, batches = self._what_trains()
-            ours = [*recipes.callbacks(self.recipe), *self._keepers()]
+            callbacks = [*recipes.callbacks(self.recipe), *self._keepers(), *callbacks]
             options = {"epochs": self.recipe.training.epochs, "verbose": 0}
             try:
-                callbacks = [*ours, *callbacks, interrupt]
-                embedder.fit(batches, callbacks=callbacks, **options)
+                embedder.fit(batches, callbacks=[*callbacks, interrupt], **options)
             except Interrupted:
                 self.interrupted = True
 
@@ -166,47 +164,11 @@ class Run:
             What `metrics.json` holds.
         """
         with self._alone():
-            return self._finish()
-
-    def _finish(self):
-        load_weights(self.embedder, self._weights)
-        self.embedder.save(self.folder / "model.keras")
-        evaluation = self._test()
-        rows = read_rows(self._history_path)
-        history = columns(rows)
-        before = self._record.validation_before
-        selected = selected_epoch(rows, self._monitors, before)
-        metrics = {
-            "test": evaluation.results,
-            "test_before": self._record.test_before,
-            "selected_epoch": selected,
-            "epochs": len(rows),
-            "interrupted": self.interrupted,
-        }
-        monitor = _MONITORS[0]
-        recall = history.get(monitor)
-        if recall is not None:
-            metrics[monitor] = recall[selected - 1] if selected else self.before
-        if self.recipe.reported is not None:
-            metrics["reported"] = beside(self.recipe.reported, evaluation.results)
-        if recall is not None:
-            pictures.plot_recall(
-                history,
-                self.folder / "recall.png",
-                self.data.validation.level_names,
-                before=before,
-            )
-        pictures.plot_neighbors(
-            evaluation.shown,
-            evaluation.points,
-            self.folder / "neighbors.png",
-            geometry=self.embedder.geometry,
-            scores=evaluation.scores,
-        )
-        # Last of all: a run that has metrics.json is whole.
-        return evaluation.write(
-            self.folder, metrics, facts(self.folder, self._record, metrics)
-        )
+            load_weights(self.embedder, self._weights)
+            self.embedder.save(self.folder / "model.keras")
+            rows, before = read_rows(self._history_path), self.record.validation_before
+            selected = selected_epoch(rows, self._monitors, before)
+            return write_ending(self, self._test(), selected)
 
     def _what_trains(self):
         """An embedder and its batches: after layers that stand still, the rest."""
@@ -247,7 +209,7 @@ class Run:
                 self._weights,
                 history,
                 self._monitors,
-                self._record.validation_before,
+                self.record.validation_before,
             ),
         ]
 
@@ -255,7 +217,7 @@ class Run:
     def before(self):
         """Recall@1 on the validation classes before training, what an epoch has to
         beat; None where the last epoch is kept, and in runs of earlier versions."""
-        before = self._record.validation_before
+        before = self.record.validation_before
         return None if before is None else before[_MONITORS[0]]
 
     def _validate(self):
