@@ -61,6 +61,7 @@ def test_every_step_draws_anew_and_one_seed_is_one_sequence():
     assert not np.allclose(draws(bound(seed=1), 5), first, rtol=1e-3)
 
 
+@pytest.mark.nightly
 def test_the_mean_of_the_capped_loss_is_that_of_the_full_one():
     full = draws(bound(), 25)
     capped = draws(bound(max_triplets=60), 100)
