@@ -24,6 +24,7 @@ import argparse
 import collections
 import dataclasses
 import functools
+import inspect
 import json
 import pathlib
 import time
@@ -35,6 +36,7 @@ from scipy import stats
 
 import keras_hierproxy as khp
 from keras_hierproxy import files
+from keras_hierproxy.losses.hier_proxy import LEVEL_WEIGHT
 from keras_hierproxy.optimizers.groups import FROM_SCRATCH
 
 FOLDER = pathlib.Path("runs/heads")
@@ -165,20 +167,26 @@ def draw(method, trial, num_classes):
 
 
 def default(name, num_classes):
+    losses = {
+        "anchor_margin": khp.losses.ProxyAnchorLoss().margin,
+        "alpha": khp.losses.ProxyAnchorLoss().alpha,
+        "temperature": khp.losses.NormalizedSoftmaxLoss().temperature,
+        "arc_margin": khp.losses.ArcFaceLoss().margin,
+        "scale": khp.losses.ArcFaceLoss().scale,
+        "pair_temperature": khp.losses.SupConLoss().temperature,
+    }
+    rates = inspect.signature(khp.optimizers.grouped).parameters
     return {
+        **losses,
         "head_rate": FROM_SCRATCH["head"],
-        "proxy_rate": 1e-2,
-        "anchor_margin": 0.1,
-        "alpha": 32.0,
-        "temperature": 0.05,
-        "arc_margin": 28.6,
-        "scale": 64.0,
-        "pair_temperature": 0.1,
-        "level_weight": 0.5,
+        "proxy_rate": rates["proxies"].default,
+        "level_weight": LEVEL_WEIGHT,
+        # One level of the root of the number of classes.
         "level_size": 0.5,
         "second_level": 0.0,
         # 1e-3 by the equation of the paper.
         "strength": 1e-3 * num_classes,
+        # That of the published runs.
         "hier_weight": 0.5,
     }[name]
 

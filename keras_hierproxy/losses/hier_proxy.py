@@ -8,6 +8,9 @@ from keras_hierproxy.layers.hier_proxies import HierProxies
 from keras_hierproxy.losses import registry
 from keras_hierproxy.losses.base import ProxyLoss
 
+# Of a level, as a share of that of the level below.
+LEVEL_WEIGHT = 0.5
+
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
 class HierProxyLoss(ProxyLoss):
@@ -90,7 +93,7 @@ class HierProxyLoss(ProxyLoss):
 
     def _weights_for(self, layer):
         if self.level_weights is None:
-            return [0.5**level for level in range(layer.num_levels)]
+            return [LEVEL_WEIGHT**level for level in range(layer.num_levels)]
         if len(self.level_weights) != layer.num_levels:
             raise ValueError(
                 "`level_weights` needs one number a level, the classes' first. "

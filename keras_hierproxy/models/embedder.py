@@ -30,7 +30,7 @@ from keras_hierproxy.models.batches_to_fit import (
     unchecked,
 )
 from keras_hierproxy.models.export import export
-from keras_hierproxy.models.faster_on_torch import faster_on_torch
+from keras_hierproxy.models.faster_on_cpu import faster_on_cpu
 from keras_hierproxy.models.fit_callbacks import prepare_callbacks
 from keras_hierproxy.models.keeping_weights import keeping_weights
 from keras_hierproxy.models.optimizer_order import load_in_order_of
@@ -271,7 +271,7 @@ class Embedder:
         _build_optimizer(self)
         with (
             keeping_weights(self),
-            faster_on_torch(self),
+            faster_on_cpu(self),
             prepare,
             _naming_loss(self.loss),
         ):
@@ -306,7 +306,7 @@ class Embedder:
         _check_steps(kwargs)
         with (
             keeping_weights(self),
-            faster_on_torch(self),
+            faster_on_cpu(self),
             self._preparation() as prepare,
         ):
             x = as_batches(x, y, sample_weight, batch_size, False, prepare)
@@ -321,7 +321,7 @@ class Embedder:
         batch_size += -batch_size % num_data_shards()
         with (
             keeping_weights(self),
-            faster_on_torch(self),
+            faster_on_cpu(self),
             self._preparation(labelled=False) as prepare,
         ):
             batches = as_batches(x, None, None, batch_size, False, prepare)
@@ -354,7 +354,7 @@ class Embedder:
         return self._predicted(self._prepared(x))
 
     def _predicted(self, x):
-        with faster_on_torch(self):
+        with faster_on_cpu(self):
             return super().predict_on_batch(x)
 
     def _checked(self, y):

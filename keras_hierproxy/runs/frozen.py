@@ -5,7 +5,7 @@ import copy
 import keras
 import numpy as np
 
-from keras_hierproxy.models.faster_on_torch import faster_on_torch
+from keras_hierproxy.models.faster_on_cpu import faster_on_cpu
 from keras_hierproxy.models.trunk import split_frozen
 
 # Bytes up to which feature maps are kept, those of the readers for images.
@@ -36,7 +36,7 @@ def computed_once(embedder, parts, batch_size, augments):
         prepare = embedder.preprocessor
         images = images if prepare is None else prepare(images)
         images = keras.ops.convert_to_tensor(images, embedder.inputs[0].dtype)
-        with faster_on_torch(trunk):
+        with faster_on_cpu(trunk):
             return np.asarray(trunk.predict_on_batch(images))
 
     one = maps(parts[0].images[:1])

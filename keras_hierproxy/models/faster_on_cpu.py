@@ -1,9 +1,11 @@
-"""Layers that Keras computes slowly with PyTorch on a CPU, faster while a model runs.
+"""Layers that Keras computes slowly on a CPU, faster while a model runs.
 
-Keras copies images into another order of channels for each convolution and pooling
-(keras-team/keras issues 23279 and 23649), and composes batch normalization of single
-operations, of which each keeps an array for the backward pass. The layers and what is
-saved stay Keras's own; what is computed is the same up to rounding.
+With PyTorch, Keras copies images into another order of channels for each convolution
+and pooling (keras-team/keras issues 23279 and 23649), and composes batch normalization
+of single operations, of which each keeps an array for the backward pass. With JAX,
+XLA's depthwise convolution is slow on CPUs; sums of shifted images it fuses into one
+pass. The layers and what is saved stay Keras's own; what is computed is the same up to
+rounding.
 """
 
 import contextlib
@@ -21,30 +23,38 @@ _BUT_CHANNELS = (0, 1, 2)
 
 
 @contextlib.contextmanager
-def faster_on_torch(model):
-    """A context in which a model's layers are computed faster, on PyTorch and a CPU.
+def faster_on_cpu(model):
+    """A context in which a model's layers are computed faster, if a CPU computes.
 
-    Elsewhere, and where the model is compiled as a whole, it does nothing.
+    On PyTorch where the model is not compiled as a whole, and on JAX; elsewhere it does
+    nothing.
 
     Args:
         model: a built and compiled `keras.Model`.
     """
     changed = []
-    is_torch = keras.config.backend() == "torch"
-    if is_torch and computes_on_cpu() and not model.jit_compile:
-        for layer in all_layers(model):
-            # Exactly of the type: one derived from it may compute something else.
-            call = _CALLS.get(type(layer))
-            if call is not None and "call" not in vars(layer) and _fits(layer):
-                # Not by `setattr`, which looks for layers in what it is given.
-                vars(layer)["call"] = functools.partial(call, layer)
-                changed.append(layer)
+    calls = _calls(model) if computes_on_cpu() else {}
+    for layer in all_layers(model) if calls else ():
+        # Exactly of the type: one derived from it may compute something else.
+        call = calls.get(type(layer))
+        if call is not None and "call" not in vars(layer) and _fits(layer):
+            # Not by `setattr`, which looks for layers in what it is given.
+            vars(layer)["call"] = functools.partial(call, layer)
+            changed.append(layer)
     try:
         yield
     finally:
         for layer in changed:
             # Another thread may have been here.
             vars(layer).pop("call", None)
+
+
+def _calls(model):
+    """What computes which class of layers."""
+    backend = keras.config.backend()
+    if backend == "torch" and not model.jit_compile:
+        return _ON_TORCH
+    return _ON_JAX if backend == "jax" else {}
 
 
 def _fits(layer):
@@ -62,6 +72,39 @@ def _convolve(operation, layer, inputs):
     if layer.use_bias:
         outputs = outputs + layer.bias
     return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def _convolve_by_shifts(layer, inputs):
+    """A depthwise convolution, as a sum over the places of its kernel."""
+    # Half precision would round each sum.
+    if layer.depth_multiplier > 1 or layer.compute_dtype != "float32":
+        return type(layer).call(layer, inputs)
+    (height, width), kernel = inputs.shape[1:3], layer.kernel
+    rows, padding_rows = _seen(layer, height, 0)
+    columns, padding_columns = _seen(layer, width, 1)
+    inputs = ops.pad(inputs, [(0, 0), padding_rows, padding_columns, (0, 0)])
+    outputs = sum(
+        inputs[:, top, left] * kernel[i, j, :, 0]
+        for i, top in enumerate(rows)
+        for j, left in enumerate(columns)
+    )
+    if layer.use_bias:
+        outputs = outputs + layer.bias
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def _seen(layer, size, axis):
+    """Of each place of the kernel what it sees along an axis, and the padding there."""
+    kernel, stride = layer.kernel_size[axis], layer.strides[axis]
+    dilation = layer.dilation_rate[axis]
+    reach = (kernel - 1) * dilation + 1
+    padding = 0
+    if layer.padding == "same":
+        padding = max((-(-size // stride) - 1) * stride + reach - size, 0)
+    last = (size + padding - reach) // stride * stride
+    starts = range(0, reach, dilation)
+    seen = [slice(start, start + last + 1, stride) for start in starts]
+    return seen, (padding // 2, padding - padding // 2)
 
 
 def _pool(operation, layer, inputs):
@@ -146,10 +189,11 @@ def _in_pieces(function, join, *arrays):
     return join([function(*piece) for piece in pieces])
 
 
-_CALLS = {
+_ON_TORCH = {
     layers.Conv2D: functools.partial(_convolve, ops.conv),
     layers.DepthwiseConv2D: functools.partial(_convolve, ops.depthwise_conv),
     layers.MaxPooling2D: functools.partial(_pool, ops.max_pool),
     layers.AveragePooling2D: functools.partial(_pool, ops.average_pool),
     layers.BatchNormalization: _normalize,
 }
+_ON_JAX = {layers.DepthwiseConv2D: _convolve_by_shifts}

@@ -7,18 +7,28 @@ from keras import layers
 
 import keras_hierproxy as khp
 from keras_hierproxy.keras_internals import all_layers
-from keras_hierproxy.models.faster_on_torch import faster_on_torch
+from keras_hierproxy.models.faster_on_cpu import faster_on_cpu
 from tests.gradients import value_and_gradients
 
 X = np.random.default_rng(0).normal(1, 2, (5, 9, 8, 4)).astype("float32")
-IS_TORCH = keras.config.backend() == "torch"
+BACKEND = keras.config.backend()
 
-FASTER = [
+ON_JAX = [
+    layers.DepthwiseConv2D(3, padding="same", activation="relu6"),
+    layers.DepthwiseConv2D((5, 2), 2, "same", use_bias=False),
+    layers.DepthwiseConv2D(3, 3, "valid"),
+    layers.DepthwiseConv2D(3, padding="same", dilation_rate=(1, 2)),
+    layers.DepthwiseConv2D(1, 2, "same"),
+    # Left to Keras in the end.
+    layers.DepthwiseConv2D(3, 2, "same", depth_multiplier=2),
+    layers.DepthwiseConv2D(3, padding="same", dtype="mixed_bfloat16"),
+]
+ON_TORCH = [
+    *ON_JAX,
     layers.Conv2D(6, 3, padding="same", activation="relu"),
     layers.Conv2D(6, (3, 2), strides=2, padding="same", use_bias=False),
     layers.Conv2D(6, 3, dilation_rate=2, activation="softmax"),
     layers.Conv2D(6, 3, groups=2),
-    layers.DepthwiseConv2D(3, 2, "same", depth_multiplier=2, activation="tanh"),
     layers.MaxPooling2D(),
     layers.MaxPooling2D(3, 2, "same"),
     layers.AveragePooling2D(3, 2, "same"),
@@ -33,7 +43,9 @@ OTHERS = [
     layers.BatchNormalization(scale=False),
     layers.BatchNormalization(center=False),
     layers.BatchNormalization(renorm=True),
+    layers.DepthwiseConv2D(3, data_format="channels_first"),
 ]
+FASTER = {"torch": ON_TORCH, "jax": ON_JAX}.get(BACKEND, [])
 
 
 def computed(layer, context):
@@ -62,12 +74,12 @@ def computed(layer, context):
     return changed, [outputs, *by_inputs, *by_weights, *statistics]
 
 
-@pytest.mark.parametrize("layer", [*FASTER, *OTHERS], ids=lambda each: each.name)
+@pytest.mark.parametrize("layer", [*ON_TORCH, *OTHERS], ids=lambda each: each.name)
 def test_computes_what_keras_does(layer):
-    if not IS_TORCH:
-        pytest.skip("changes nothing elsewhere")
+    if layer not in [*FASTER, *OTHERS]:
+        pytest.skip("is left as it is here")
     _, expected = computed(layer, lambda model: contextlib.nullcontext())
-    changed, actual = computed(layer, faster_on_torch)
+    changed, actual = computed(layer, faster_on_cpu)
     assert changed == (layer in FASTER)
     tolerance = 1e-2 if layer.compute_dtype == "bfloat16" else 1e-4
     for one, other in zip(actual, expected, strict=True):
@@ -94,7 +106,11 @@ def changed_while_fitting():
 
 
 def test_an_embedder_is_faster_while_it_trains():
-    kinds = 4 * ["BatchNormalization", "Conv2D", "MaxPooling2D"] if IS_TORCH else []
+    kinds = (
+        4 * ["BatchNormalization", "Conv2D", "MaxPooling2D"]
+        if BACKEND == "torch"
+        else []
+    )
     assert sorted(changed_while_fitting()) == sorted(kinds)
 
 
@@ -122,7 +138,7 @@ def test_an_embedder_is_faster_while_it_embeds(run, monkeypatch):
         yield
 
     actual = run(embedder, images.astype("float32"))
-    monkeypatch.setattr("keras_hierproxy.models.embedder.faster_on_torch", none)
+    monkeypatch.setattr("keras_hierproxy.models.embedder.faster_on_cpu", none)
     expected = run(embedder, images.astype("float32"))
     assert contexts == [embedder]
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
@@ -131,7 +147,7 @@ def test_an_embedder_is_faster_while_it_embeds(run, monkeypatch):
 def test_layers_are_as_before_after_an_error():
     model = keras.Sequential([keras.Input((4, 4, 1)), layers.MaxPooling2D()])
     model.compile(jit_compile=False)
-    with pytest.raises(KeyboardInterrupt), faster_on_torch(model):
+    with pytest.raises(KeyboardInterrupt), faster_on_cpu(model):
         raise KeyboardInterrupt
     assert "call" not in vars(model.layers[0])
 
@@ -142,14 +158,14 @@ def test_layers_of_ones_own_are_left():
 
     model = keras.Sequential([keras.Input((4, 4, 1)), Own()])
     model.compile(jit_compile=False)
-    with faster_on_torch(model):
+    with faster_on_cpu(model):
         assert "call" not in vars(model.layers[0])
 
 
 def test_frozen_and_predicting_normalization_uses_its_statistics():
     model = keras.Sequential([keras.Input(X.shape[1:]), layers.BatchNormalization()])
     model.compile(jit_compile=False)
-    with faster_on_torch(model):
+    with faster_on_cpu(model):
         expected = keras.ops.convert_to_numpy(model(X, training=False))
         model.layers[0].trainable = False
         actual = keras.ops.convert_to_numpy(model(X, training=True))
@@ -158,5 +174,5 @@ def test_frozen_and_predicting_normalization_uses_its_statistics():
 
 
 def test_pieces_are_more_than_one(monkeypatch):
-    monkeypatch.setattr("keras_hierproxy.models.faster_on_torch._PIECE_SIZE", 600)
-    test_computes_what_keras_does(FASTER[8])
+    monkeypatch.setattr("keras_hierproxy.models.faster_on_cpu._PIECE_SIZE", 600)
+    test_computes_what_keras_does(ON_TORCH[-3])
