@@ -17,7 +17,8 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
 
     Saberi-Movahed et al., "Deep Metric Learning with Soft Orthogonal Proxies",
     2023 (arXiv 2306.13055). The strength there was not at hand; choose it on
-    validation classes.
+    validation classes. On frozen features of three data sets no strength from 0.01 to
+    10, with `per_proxy`, helped on all of them.
 
     For C > D the C x C matrix is never formed: `|| P^T P ||_F^2 - C` is the same
     number in O(C D^2) time and O(D^2) memory. And for C > D the penalty cannot fall

@@ -35,7 +35,9 @@ class HierProxyLoss(ProxyLoss):
             `"proxy_anchor"` or `"sub_center_arcface"`. By default Proxy-Anchor.
         level_weights: list of floats, w_0 for the classes first, one a level. By
             default `w_l = 0.5 ** l`: coarse levels shape the space, the classes
-            decide it.
+            decide it. Tuned on frozen features of three data sets, weights above
+            `0.6 ** l` lowered MAP@R of unseen classes on each; smaller ones did as
+            well.
         proxies: the `khp.layers.HierProxies` to read; `compile` of an
             `EmbeddingModel` or `ImageEmbedder` finds it.
         name: str, the name in logs.
