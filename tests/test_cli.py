@@ -479,30 +479,3 @@ def test_ctrl_c_in_a_process_of_its_own(photos, tmp_path, monkeypatch):
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert metrics["interrupted"] and metrics["epochs"] < 5000
     assert len(history.read_text().splitlines()) == 1 + metrics["epochs"]
-
-
-KILL_IN_THIRD_EPOCH = """
-import os, signal
-
-def kill(callback, epoch, logs=None):
-    if epoch == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-from keras_hierproxy.runs.history import History
-History.on_epoch_begin = kill
-"""
-
-
-@once
-def test_a_killed_run_is_resumed(call, photos):
-    options = ("--data", photos, *SMALL[:-2], "--epochs", 4)
-    process = start("train", *options, "-o", "killed", before=KILL_IN_THIRD_EPOCH)
-    process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL
-    history = Path("killed/history.csv")
-    assert len(history.read_text().splitlines()) == 1 + 2
-
-    assert call("train", "--resume", "-o", "killed")[0] == 0
-    assert call("train", *options, "-o", "whole")[0] == 0
-    for name in ("history.csv", "metrics.json"):
-        assert Path("killed", name).read_text() == Path("whole", name).read_text()
