@@ -3,14 +3,13 @@
 import importlib.util
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
 import keras_hierproxy as khp
 from keras_hierproxy.models.export import FORMATS, served_network
 from keras_hierproxy.models.onnx_gaps import check_onnx
-from tests import tiny
+from tests import keras_hub, tiny
 
 BACKEND = keras.config.backend()
 SUPPORTED = {

@@ -1,12 +1,11 @@
 """Image embedders: any backbone, pooling, and what is done to images before."""
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
 import keras_hierproxy as khp
-from tests import tiny
+from tests import keras_hub, tiny
 
 BACKEND = keras.backend.backend()
 FEATURES = np.random.default_rng(2).normal(size=(5, 4, 4, 3)).astype("float32")
@@ -247,14 +246,14 @@ def test_the_automatic_optimizer(pretrained, rate):
 @pytest.mark.parametrize(
     "preprocessor",
     [
-        halved,
-        keras.layers.Rescaling(0.5),
-        keras_hub.layers.ImageConverter(scale=0.5),
+        lambda: halved,
+        lambda: keras.layers.Rescaling(0.5),
+        lambda: keras_hub.layers.ImageConverter(scale=0.5),
     ],
     ids=["function", "layer", "converter"],
 )
 def test_images_are_preprocessed_once_everywhere(preprocessor):
-    embedder = conv4_embedder(preprocessor=preprocessor)
+    embedder = conv4_embedder(preprocessor=preprocessor())
     embedder.compile(
         keras.optimizers.SGD(0.0), khp.losses.ProxyNCALoss(), run_eagerly=tiny.EAGERLY
     )

@@ -4,12 +4,11 @@ import json
 
 import h5py
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
 import keras_hierproxy as khp
-from tests import tiny
+from tests import keras_hub, tiny
 from tests.models.test_image_embedder import conv4_embedder, halved, resnet
 
 ImageEmbedder = khp.models.ImageEmbedder

@@ -4,12 +4,11 @@ import json
 import warnings
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
 import keras_hierproxy as khp
-from tests import tiny
+from tests import keras_hub, tiny
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (6, 16, 16, 3)).astype("float32")
 NUM_CLASSES = 6

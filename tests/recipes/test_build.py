@@ -1,7 +1,6 @@
 """What is built from a recipe."""
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
@@ -10,7 +9,7 @@ from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.geometry import PoincareBall, Sphere
 from keras_hierproxy.models import ImageEmbedder, conv4
 from keras_hierproxy.regularizers import SoftOrthogonality
-from tests import tiny
+from tests import keras_hub, tiny
 
 RNG = np.random.default_rng(0)
 LABELS = np.stack([np.arange(24) // 3, np.arange(24) // 6], axis=1)

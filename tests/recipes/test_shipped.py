@@ -1,11 +1,11 @@
 """The recipes in `zoo/recipes`."""
 
-import keras_hub
 import numpy as np
 import pytest
 
 from keras_hierproxy import recipes, zoo
 from keras_hierproxy.datasets import RetrievalDataset
+from tests import keras_hub
 
 pytestmark = pytest.mark.host
 

@@ -7,7 +7,6 @@ import pathlib
 import huggingface_hub
 import kagglehub
 import keras
-import keras_hub
 import numpy as np
 import pytest
 import requests
@@ -15,7 +14,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from kagglehub.exceptions import KaggleApiHTTPError
 
 import keras_hierproxy as khp
-from tests import tiny
+from tests import keras_hub, tiny
 from tests.models.test_image_embedder import mobilenet, resnet, vision_transformer
 from tests.photos import write_photos
 

@@ -7,12 +7,11 @@ import types
 import huggingface_hub
 import kagglehub
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
 import keras_hierproxy as khp
-from tests import tiny
+from tests import keras_hub, tiny
 from tests.models.test_image_embedder import vision_transformer
 from tests.zoo.conftest import CARD
 

@@ -1,0 +1,12 @@
+"""keras-hub, imported where a test uses it.
+
+With a Keras that it does not know yet, those tests alone are skipped.
+"""
+
+import pytest
+
+
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(pytest.importorskip("keras_hub", exc_type=ImportError), name)
