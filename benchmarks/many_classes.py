@@ -3,7 +3,7 @@
     python benchmarks/many_classes.py [--backends torch jax tensorflow]
                                       [--classes 10000 100000 1000000]
                                       [--steps 30] [--peer 10000 100000]
-                                      [--dimension 64] [--learns]
+                                      [--dimension 64] [--learns] [--files]
 
 A step is forward, backward and update of `fit`: a batch of 128, 4,096 classes drawn,
 Adam, the median over steps after the first five. Each case has a process of its own,
@@ -14,20 +14,27 @@ Metric Learning with `torch.optim.Adam` over all classes.
 With `--learns` it shows instead that a million classes are learned: 2,000 of them have
 samples, noisy directions seen through a random map; of samples that were not trained
 on, how many find their proxy first among all.
+
+With `--files`, the peak of memory while a model of a million classes is built, saved
+and loaded, over that of its table: with an optimizer that has made a step, and without.
 """
 
 import argparse
+import gc
 import json
 import os
+import pathlib
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 
 BATCH, SAMPLED, SKIPPED = 128, 4096, 5
 LOSSES = ("NormalizedSoftmaxLoss", "ProxyAnchorLoss")
+LAYERS = ("Proxies", "HierProxies", "SampledProxies")
 
 
 def batches(classes, dimension, steps):
@@ -126,6 +133,66 @@ def learns(classes, dimension):
     return {"before": before, "after": found_first()}
 
 
+class Peak:
+    """The most memory of this process since the last call, in MB. Linux alone."""
+
+    def __call__(self):
+        status = pathlib.Path("/proc/self/status").read_text()
+        kilobytes = int(status.split("VmHWM:")[1].split()[0])
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+        return kilobytes / 2**10
+
+
+def in_files(layer, classes, dimension, steps):
+    """Peaks of memory, over the table's, beyond what the process took before."""
+    import keras
+
+    import keras_hierproxy as khp
+
+    peak = Peak()
+
+    def model_of(classes):
+        inputs = keras.Input((dimension,))
+        outputs = getattr(khp.layers, layer)(classes)(inputs)
+        model = khp.models.EmbeddingModel(inputs, outputs)
+        if steps:
+            model.compile(khp.optimizers.grouped(model), khp.losses.ProxyNCALoss())
+            x, y = batches(classes, dimension, steps)
+            model.fit(x[:8], y[:8], verbose=0)
+        return model
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, weights = (os.path.join(folder, n) for n in ("m.keras", "m.weights.h5"))
+        model = model_of(5000)  # imports
+        model.save(whole)
+        keras.models.load_model(whole)
+        model.save_weights(weights)
+        model.load_weights(weights)
+        peak()
+        before, table = peak(), classes * dimension * 4 / 2**20
+        found = {}
+
+        def note(what):
+            found[what] = (peak() - before) / table
+
+        model = model_of(classes)
+        note("build")
+        model.save(whole)
+        note("save")
+        model.save_weights(weights)
+        note("save_weights")
+        model.load_weights(weights)
+        note("load_weights")
+        del model
+        gc.collect()
+        peak()
+        before = peak()
+        keras.models.load_model(whole)
+        note("load")
+        found["file"] = os.path.getsize(whole) / 2**20 / table
+    return found
+
+
 def alone(who, *case):
     """A case in a process of its own."""
     environment = os.environ | {"KERAS_BACKEND": "torch" if who == "peer" else who}
@@ -142,7 +209,12 @@ def alone(who, *case):
 
 
 def measure(who, *case):
-    run = learns if len(case) == 2 else peer if who == "peer" else ours
+    if len(case) == 2:
+        run = learns
+    elif case[0] in LAYERS:
+        run = in_files
+    else:
+        run = peer if who == "peer" else ours
     result = run(*case)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({**result, "peak": peak}))
@@ -162,6 +234,7 @@ def main():
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--wall", action="store_true")
     parser.add_argument("--learns", action="store_true")
+    parser.add_argument("--files", action="store_true")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
@@ -170,6 +243,13 @@ def main():
     if args.learns:
         for backend in args.backends:
             print(backend, alone(backend, args.classes[-1], args.dimension), flush=True)
+        return
+    if args.files:
+        for layer in LAYERS:
+            for steps in (0, 1):
+                for backend in args.backends:
+                    case = layer, args.classes[-1], args.dimension, steps
+                    print(backend, *case, alone(backend, *case), flush=True)
         return
     kind = "wall" if args.wall else "processor"
     print("| loss | who | classes | ms a step | over the fewest classes | peak GB |")

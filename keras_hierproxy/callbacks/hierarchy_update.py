@@ -1,5 +1,6 @@
 """Learns the hierarchy of proxies while they are trained."""
 
+import time
 import warnings
 
 import keras
@@ -16,7 +17,8 @@ class HierarchyUpdate(keras.callbacks.Callback):
     `every`-th epoch after it, each `khp.layers.HierProxies` that learns its
     hierarchy clusters its proxies anew (see `HierProxies.refresh`). Until then the
     coarse terms of `HierProxyLoss` are off. `EmbeddingModel.fit` and
-    `ImageEmbedder.fit` add this callback where it is missing and needed.
+    `ImageEmbedder.fit` add this callback where it is missing and needed. Unless
+    `fit(verbose=0)`, it prints when it has refreshed one, and how long that took.
 
     Args:
         warmup_epochs: int, epochs before the first refresh: proxies that have not
@@ -68,9 +70,18 @@ class HierarchyUpdate(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         since = epoch - self.warmup_epochs
-        if since >= 0 and since % self.every == 0:
-            for layer in learned_hierarchies(self.model):
-                layer.refresh(seed=self.seed + epoch)
+        if since < 0 or since % self.every:
+            return
+        verbose = bool(self.params.get("verbose"))
+        for layer in learned_hierarchies(self.model):
+            start = time.monotonic()
+            layer.refresh(seed=self.seed + epoch, verbose=verbose)
+            if verbose:
+                print(
+                    f"Hierarchy of {layer.name!r} learned in "
+                    f"{time.monotonic() - start:.1f} s, again every {self.every} "
+                    "epoch(s)."
+                )
 
 
 def learned_hierarchies(model):

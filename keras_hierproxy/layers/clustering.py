@@ -2,43 +2,68 @@
 
 import numpy as np
 
+from keras_hierproxy.layers.large_tables import parts_of
+from keras_hierproxy.progress import WorkBar
+
 # Vectors up to which every one takes part in each pass, from four starts.
 _MOST_FOR_ALL = 20_000
+# Of more: vectors a cluster that take part, and passes.
+_SAMPLED, _PASSES = 256, 25
 
 
-def cluster_directions(vectors, num_clusters, seed):
+def cluster_directions(vectors, num_clusters, seed, verbose=False):
     """k-means over directions.
 
     Args:
         vectors: float array `(n, d)`, taken by their directions.
         num_clusters: int.
         seed: int.
+        verbose: bool, whether a bar shows how far it is, where it may take long.
 
     Returns:
         int array `(n,)` of cluster ids.
     """
-    vectors = unit_rows(vectors)
     if len(vectors) > _MOST_FOR_ALL:
-        return _cluster_many(vectors.astype("float32"), num_clusters, seed)
+        return _cluster_many(vectors, num_clusters, seed, verbose)
     from sklearn.cluster import KMeans
 
     # One start is at the mercy of its seed; four are enough in practice.
     kmeans = KMeans(num_clusters, n_init=4, random_state=seed)
-    return kmeans.fit_predict(vectors).astype("int32")
+    return kmeans.fit_predict(unit_rows(vectors)).astype("int32")
 
 
-def _cluster_many(vectors, num_clusters, seed):
-    """k-means of faiss: centroids of a sample, 256 vectors a cluster, then all to them.
+def _cluster_many(vectors, num_clusters, seed, verbose):
+    """k-means of faiss: centroids of a sample, then all vectors to the nearest.
 
-    Each of 25 passes takes `256 num_clusters^2 d` multiplications, and the end
-    `n num_clusters d`.
+    With k clusters, each of 25 passes takes `min(n, 256 k) k d` multiplications, and
+    the end `n k d`.
     """
     import faiss
+    from rich.console import Console
 
-    kmeans = faiss.Kmeans(vectors.shape[1], num_clusters, niter=25, seed=seed)
-    kmeans.train(vectors)
-    _, nearest = kmeans.index.search(vectors, 1)
-    return nearest[:, 0].astype("int32")
+    num, dimension = vectors.shape
+    sample = np.arange(num)
+    if num > _SAMPLED * num_clusters:
+        rng = np.random.default_rng(seed)
+        sample = np.sort(rng.choice(num, _SAMPLED * num_clusters, replace=False))
+    points = unit_rows(vectors[sample]).astype("float32")
+    # Warnings of too few vectors a cluster would be those of each pass.
+    options = {"niter": 1, "seed": seed, "min_points_per_centroid": 1}
+    options["max_points_per_centroid"] = len(points)
+    clusters, centroids = np.empty(num, "int32"), None
+    console = Console(stderr=True, quiet=not verbose)
+    what = f"Clustering {num:,} classes into {num_clusters:,}"
+    with WorkBar(console, _PASSES * len(points) + num, what) as bar:
+        for _ in range(_PASSES):
+            kmeans = faiss.Kmeans(dimension, num_clusters, **options)
+            kmeans.train(points, init_centroids=centroids)
+            centroids = kmeans.centroids
+            bar.advance(len(points))
+        for part in parts_of(vectors.shape):
+            rows = unit_rows(vectors[part]).astype("float32")
+            clusters[part] = kmeans.index.search(rows, 1)[1][:, 0]
+            bar.advance(len(rows))
+    return clusters
 
 
 def match_clusters(new, old, num_clusters):
@@ -67,7 +92,8 @@ def match_clusters(new, old, num_clusters):
 def cluster_centroids(vectors, assignment, num_clusters):
     """Mean direction of each cluster's members, `(num_clusters, d)`; zero if empty."""
     sums = np.zeros((num_clusters, vectors.shape[1]))
-    np.add.at(sums, assignment, unit_rows(vectors))
+    for part in parts_of(vectors.shape):
+        np.add.at(sums, assignment[part], unit_rows(vectors[part]))
     return unit_rows(sums)
 
 

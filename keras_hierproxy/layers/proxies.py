@@ -5,15 +5,18 @@ import math
 import typing
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_hierproxy import checks
-from keras_hierproxy.layers.large_tables import in_blocks
+from keras_hierproxy.layers.large_tables import (
+    fill,
+    in_parts,
+    is_large,
+    store_rows,
+    stored_parts,
+    stored_shape,
+)
 from keras_hierproxy.layers.scoped_call import note_call
-
-# Numbers, from which a table is filled block by block.
-_IN_BLOCKS_FROM = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,10 @@ class Proxies(keras.layers.Layer):
     """
 
     optimizer_group = "proxies"
+    # Whether rows move one by one, as of `read_parts`.
+    moves_by_rows = False
+    # Whether the user was told what a step costs that moves them all.
+    told_of_size = False
 
     def __init__(
         self,
@@ -142,8 +149,8 @@ class Proxies(keras.layers.Layer):
         self, name, rows, dimension, initializer=None, regularized=True, **options
     ):
         initializer = initializer or self.initializer
-        if rows * dimension > _IN_BLOCKS_FROM:
-            initializer = in_blocks(initializer)
+        if is_large((rows, dimension)):
+            initializer = in_parts(initializer)
         padding = -rows % _shards()
         return self.add_weight(
             name=name,
@@ -161,20 +168,18 @@ class Proxies(keras.layers.Layer):
 
     def save_own_variables(self, store):
         for name, (variable, rows) in self._rows_by_name().items():
-            store[name] = ops.convert_to_numpy(variable)[:rows]
+            store_rows(store, name, variable, rows, self.moves_by_rows)
 
     def load_own_variables(self, store):
         for name, (variable, rows) in self._rows_by_name().items():
-            saved = np.asarray(store[name])
-            expected = (rows, *variable.shape[1:])
-            if saved.shape != expected:
+            saved, expected = stored_shape(store, name), (rows, *variable.shape[1:])
+            if saved != expected:
                 raise ValueError(
                     f"Layer {self.name!r} was saved with {name} of shape "
-                    f"{saved.shape} and now has {expected}. Build it with the number "
+                    f"{saved} and now has {expected}. Build it with the number "
                     "of classes and levels, and the dimension, it was saved with."
                 )
-            padding = [(0, variable.shape[0] - rows)] + [(0, 0)] * (saved.ndim - 1)
-            variable.assign(np.pad(saved, padding))
+            fill(variable, stored_parts(store, name))
 
     def get_config(self):
         return {

@@ -89,6 +89,8 @@ class SampledProxies(HierProxies):
     >>> model.compile("adamw", loss=khp.losses.NormalizedSoftmaxLoss())
     """
 
+    moves_by_rows = True
+
     def __init__(
         self,
         num_classes,

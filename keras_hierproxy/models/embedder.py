@@ -4,6 +4,7 @@ import collections
 import contextlib
 import functools
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -48,6 +49,12 @@ from keras_hierproxy.optimizers.saved_state import (
     renumber,
     save_once_load_padded,
 )
+
+# Numbers in a table of proxies that all take part in each step without a word, as some
+# 50,000 x 512; and what a batch of 128 takes of a core, with Adam: at TensorFlow's and
+# at PyTorch's speed.
+_DENSE_UP_TO = 2**25
+_SECONDS_A_NUMBER = 2.5e-8, 1e-7
 
 
 class Embedder:
@@ -113,6 +120,7 @@ class Embedder:
         self._check_geometry(loss)
         _track_terms(sums_of(loss))
         self._train_only_what_is_read(loss)
+        _tell_of_dense_tables(self)
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = default_optimizer(self, self.pretrained)
         optimizer = with_row_wise(self, optimizer)
@@ -556,6 +564,29 @@ class Embedder:
             if isinstance(term, ProxyLoss)
         ]
         return min(numbers, default=None)
+
+
+def _tell_of_dense_tables(model):
+    """Warns, once, of proxies of which each step will compute with a great many."""
+    for layer in all_layers(model):
+        if not isinstance(layer, Proxies) or isinstance(layer, SampledProxies):
+            continue
+        table = layer.proxy_variables()[0]
+        rows, dimension = table.shape
+        numbers = rows * dimension
+        if not table.trainable or numbers <= _DENSE_UP_TO or layer.told_of_size:
+            continue
+        layer.told_of_size = True
+        least, most = (seconds * numbers for seconds in _SECONDS_A_NUMBER)
+        warnings.warn(
+            f"Each step computes with all {rows:,} x {dimension} proxies of layer "
+            f"{layer.name!r}, and moves them: with a batch of 128 it takes some "
+            f"{least:.0f} to {most:.0f} s of a core, and {16 * numbers / 2**30:.1f} GB "
+            "with the gradient and Adam's moments. "
+            f"`khp.layers.SampledProxies({layer.num_classes})` draws some thousands "
+            "in each step, in milliseconds.",
+            stacklevel=3,
+        )
 
 
 def _computes_in_float16(model):

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_hierproxy.keras_internals import safely
+from keras_hierproxy.layers.large_tables import is_large, read_parts
 from keras_hierproxy.models import hub
 
 # What deserializing these would run: Python code, a pickle, a graph of TensorFlow.
@@ -113,14 +114,22 @@ def check_finite(model, what):
         what: str, where they are from, for the error.
     """
     for variable in model.weights:
-        values = np.asarray(keras.ops.convert_to_numpy(variable))
-        # Not of numpy's own kinds: bfloat16.
-        if values.dtype.kind in "biu" or np.isfinite(values.astype("float32")).all():
-            continue
-        raise ValueError(
-            f"{what} holds weights that are NaN or infinite, in {variable.path}: its "
-            "training has diverged, or the file is damaged. It would embed all as NaN."
-        )
+        if is_large(variable.shape):
+            parts = (part for _, part in read_parts(variable, variable.shape[0]))
+        else:
+            parts = [keras.ops.convert_to_numpy(variable)]
+        if not all(map(_is_finite, parts)):
+            raise ValueError(
+                f"{what} holds weights that are NaN or infinite, in {variable.path}: "
+                "its training has diverged, or the file is damaged. It would embed all "
+                "as NaN."
+            )
+
+
+def _is_finite(values):
+    # Not of numpy's own kinds: bfloat16.
+    values = np.asarray(values)
+    return values.dtype.kind in "biu" or np.isfinite(values.astype("float32")).all()
 
 
 def _objects(config, in_graph=False):

@@ -1,5 +1,6 @@
 """Files of weights: looked at before they are read, and stored in half of the space."""
 
+import collections
 import dataclasses
 import os
 
@@ -7,6 +8,7 @@ import h5py
 import numpy as np
 
 from keras_hierproxy.files import replacing
+from keras_hierproxy.layers.large_tables import name_of_table
 
 _HDF5_BEGINS_WITH = b"\x89HDF\r\n\x1a\n"
 # Pickles, and PyTorch's files, zip archives with pickles in them.
@@ -83,7 +85,7 @@ def measure(path, damaged, content=None):
 def _size_of(file, damaged):
     total, groups, seen = WeightsSize(0, 0), [file], {file}
     while groups:
-        group = groups.pop()
+        group, rows = groups.pop(), collections.Counter()
         for name in group:
             link = type(group.get(name, getlink=True)).__name__
             if link != "HardLink":
@@ -96,8 +98,10 @@ def _size_of(file, damaged):
                 groups.append(each)
             elif isinstance(each, h5py.Dataset):
                 total += _size_of_array(each, damaged)
+                rows[name_of_table(name)] += each.shape[0] if each.shape else 0
             else:
                 raise damaged(f"{each.name} is no array")
+        total += WeightsSize(0, max(rows.values(), default=0))
     return total
 
 

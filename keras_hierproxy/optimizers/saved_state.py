@@ -4,10 +4,14 @@ import collections
 import functools
 import re
 
-import keras
 import numpy as np
 
 from keras_hierproxy.keras_internals import TORCH_OPTIMIZERS
+from keras_hierproxy.layers.large_tables import (
+    store_rows,
+    stored_names,
+    stored_parts,
+)
 
 
 def save_once_load_padded(optimizer):
@@ -38,14 +42,16 @@ def _own_variables(optimizer):
 
 def _save_own(optimizer, store):
     for i, variable in enumerate(_own_variables(optimizer)):
-        store[str(i)] = keras.ops.convert_to_numpy(variable)
+        store_rows(store, str(i), variable)
 
 
 def _load_own(optimizer, store):
     own = _own_variables(optimizer)
-    if len(store.keys()) == len(own):
+    if len(stored_names(store)) == len(own):
         for i, variable in enumerate(own):
-            variable.assign(_with_rows_of(variable, store[str(i)]))
+            parts = [*stored_parts(store, str(i))]
+            saved = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            variable.assign(_with_rows_of(variable, saved))
         return
     # Saved when all of the parts' variables were saved here, too; or of other layers,
     # of which Keras warns.

@@ -15,9 +15,9 @@ def refreshes(monkeypatch):
     seeds = []
     refresh = khp.layers.HierProxies.refresh
 
-    def spy(layer, seed=0):
+    def spy(layer, seed=0, verbose=True):
         seeds.append(seed)
-        refresh(layer, seed)
+        refresh(layer, seed, verbose)
 
     monkeypatch.setattr(khp.layers.HierProxies, "refresh", spy)
     return seeds
@@ -130,6 +130,16 @@ def test_a_short_run_of_one_that_is_learned(recwarn):
 def test_impossible_schedules(settings):
     with pytest.raises(ValueError, match="`(warmup_epochs|every)` must be"):
         HierarchyUpdate(**settings)
+
+
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_a_refresh_is_told(verbose, capsys):
+    update = HierarchyUpdate(warmup_epochs=1, every=3)
+    model = hierarchical()
+    data = (tiny.INPUTS, tiny.LABELS)
+    model.fit(*data, epochs=2, callbacks=[update], batch_size=24, verbose=verbose)
+    told = capsys.readouterr().out.count("Hierarchy of 'proxies' learned in ")
+    assert told == bool(verbose)
 
 
 def test_every_level_is_learned():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_hierproxy import progress
 from keras_hierproxy.layers import clustering
 from keras_hierproxy.layers.clustering import (
     cluster_centroids,
@@ -102,3 +103,15 @@ def test_many_vectors_are_clustered_as_well_as_few(monkeypatch):
     monkeypatch.setattr(clustering, "_MOST_FOR_ALL", 1000)
     assert inertia() != every
     assert inertia() < 1.02 * every
+
+
+def test_it_is_told_early_how_long_many_take(monkeypatch, capsys):
+    monkeypatch.setattr(clustering, "_MOST_FOR_ALL", 10)
+    monkeypatch.setattr(progress, "ENOUGH_TO_TELL", 0)
+    monkeypatch.setattr(progress, "WORTH_TELLING", 0)
+    vectors = np.random.default_rng(0).normal(size=(500, 8))
+    for verbose in (False, True):
+        clusters = clustering.cluster_directions(vectors, 5, 0, verbose)
+        assert len(clusters) == 500
+        told = "Clustering 500 classes into 5: about" in capsys.readouterr().err
+        assert told == verbose

@@ -1,8 +1,11 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
 
 import keras_hierproxy as khp
+from keras_hierproxy.models import embedder
 
 
 def build(*args, dimension=6, **kwargs):
@@ -117,3 +120,26 @@ def test_loading_another_shape(num_classes, dimension):
     other = build(num_classes, dimension=dimension)
     with pytest.raises(ValueError, match=r"saved with proxies of shape \(5, 6\)"):
         other.load_own_variables(store)
+
+
+def test_compile_tells_once_of_a_table_that_is_slow(monkeypatch):
+    monkeypatch.setattr(embedder, "_DENSE_UP_TO", 29)
+
+    def warnings_of(layer, *losses):
+        inputs = keras.Input((6,))
+        model = khp.models.EmbeddingModel(inputs, layer(inputs))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for loss in losses:
+                model.compile(loss=loss)
+        told = [str(each.message) for each in caught]
+        return [each for each in told if each.startswith("Each step")]
+
+    loss = khp.losses.ProxyNCALoss()
+    (told,) = warnings_of(khp.layers.Proxies(5, name="items"), loss, loss)
+    assert "all 5 x 6 proxies of layer 'items'" in told
+    assert "`khp.layers.SampledProxies(5)`" in told
+    assert not warnings_of(khp.layers.SampledProxies(5, 5), loss)
+    assert not warnings_of(khp.layers.Proxies(4), loss)
+    # Which stands still.
+    assert not warnings_of(khp.layers.Proxies(5), khp.losses.SupConLoss())
