@@ -5,7 +5,7 @@ BACKENDS ?= torch jax tensorflow
 ARGS ?=
 # Each benchmark is a script; side_by_side.py is what they import. Those that measure what
 # is learned, not how fast, take options, and hours.
-LEARNED := experiments grocery_store heads handwriting latent_tree quantization
+LEARNED := answers experiments grocery_store heads handwriting latent_tree quantization
 BENCHMARKS ?= $(filter-out $(LEARNED:%=benchmarks/%.py) %/side_by_side.py,$(wildcard benchmarks/*.py))
 
 BIN := $(VENV)/bin

@@ -183,6 +183,8 @@ def main():
         )
         print("|" + "---|" * 10, flush=True)
         for engine in chosen.engines:
+            if (engine, chosen.geometry) == ("HNSW", "ball"):
+                continue  # refused
             run(folder, engine, chosen.geometry, chosen.minutes)
 
 

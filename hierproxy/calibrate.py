@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hierproxy.application import Command, app, console
-from hierproxy.galleries import GalleryFolder, start
+from hierproxy.galleries import GalleryPlace, ModelOfMilvus, opened, start
 from hierproxy.options import (
     BackendOption,
     Root,
@@ -23,7 +23,7 @@ from hierproxy.tables import print_whole
 @app.command(cls=Command)
 def calibrate(
     context: typer.Context,
-    gallery: GalleryFolder,
+    gallery: GalleryPlace,
     images: Annotated[
         list[str],
         typer.Argument(
@@ -51,6 +51,7 @@ def calibrate(
     ] = 0.95,
     root: Root = None,
     skip_bad: SkipBad = False,
+    model: ModelOfMilvus = None,
     backend: BackendOption = None,
 ):
     """Chooses when `hierproxy identify` answers, so that its answers are right.
@@ -67,14 +68,14 @@ def calibrate(
     """
     runs, images, unknown = start(gallery, backend, images, unknown)
     with console.status("Embedding ..."):
-        opened = runs.Gallery.load(gallery)
+        there = opened(runs, gallery, model)
         given = data_options(context)
-        labels, paths = runs.read_queries(opened, images, unknown, given)
-        thresholds = opened.calibrate(paths, labels=labels, precision=precision)
+        labels, paths = runs.read_queries(there, images, unknown, given)
+        thresholds = there.calibrate(paths, labels=labels, precision=precision)
     table = Table(title=f"{len(paths):,} photos", box=box.SIMPLE, pad_edge=False)
     for header in ("level", "answers from", "asked", "answered", "right", "at least"):
         table.add_column(header, justify="left" if header == "level" else "right")
-    for name, threshold in zip(opened.level_names, thresholds, strict=True):
+    for name, threshold in zip(there.level_names, thresholds, strict=True):
         cells = ["never", f"{threshold.queries:,}", "0", "", ""]
         if threshold.score is not None:
             cells = [

@@ -8,16 +8,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from hierproxy.application import Command, app, console
-from hierproxy.galleries import GalleryFolder, Json, Photos, start
+from hierproxy.galleries import GalleryPlace, Json, ModelOfMilvus, Photos, opened, start
 from hierproxy.options import BackendOption
 from hierproxy.tables import print_whole
 
 
 @app.command(cls=Command)
 def identify(
-    gallery: GalleryFolder,
+    gallery: GalleryPlace,
     photos: Photos,
     as_json: Json = False,
+    model: ModelOfMilvus = None,
     backend: BackendOption = None,
 ):
     """Says what photos show, as finely as the gallery's promise holds.
@@ -34,16 +35,16 @@ def identify(
     runs, photos = start(gallery, backend, photos)
     with console.status("Looking ..."):
         paths = runs.find_photos(photos)
-        opened = runs.Gallery.load(gallery)
-        if not opened.thresholds:
+        there = opened(runs, gallery, model)
+        if not there.thresholds:
             raise ValueError(
                 f"{gallery} is not calibrated: nothing says when to answer. Run "
                 f"`hierproxy calibrate {gallery} IMAGES`, with photos of known "
                 "classes, or `hierproxy search`."
             )
         answers = [
-            {"photo": path, **runs.plain_answer(answer, opened)}
-            for path, answer in zip(paths, opened.identify(paths), strict=True)
+            {"photo": path, **runs.plain_answer(answer, there)}
+            for path, answer in zip(paths, there.identify(paths), strict=True)
         ]
     if as_json:
         print(json.dumps(answers, indent=2))

@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 from hierproxy.application import Command, app, console, say
-from hierproxy.galleries import GalleryFolder, start
+from hierproxy.galleries import GalleryPlace, opened, start
 from hierproxy.options import whole
 
 
 @app.command(cls=Command)
 def remove(
-    gallery: GalleryFolder,
+    gallery: GalleryPlace,
     ids: Annotated[
         list[object],
         typer.Argument(
@@ -31,7 +31,7 @@ def remove(
         hierproxy remove gallery/ 17 18 40
     """
     (runs,) = start(gallery, None)
-    opened = runs.Gallery.load(gallery)
-    opened.remove(ids)
-    console.print(f"{len(ids):,} removed, {len(opened):,} left in")
+    there = opened(runs, gallery, asked=False)
+    there.remove(ids)
+    console.print(f"{len(ids):,} removed, {len(there):,} left in")
     say(gallery)

@@ -9,14 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from hierproxy.application import Command, app, console, say
-from hierproxy.galleries import GalleryFolder, Json, Photos, start
+from hierproxy.galleries import GalleryPlace, Json, ModelOfMilvus, Photos, opened, start
 from hierproxy.options import BackendOption, option, whole
 from hierproxy.tables import print_whole
 
 
 @app.command(cls=Command)
 def search(
-    gallery: GalleryFolder,
+    gallery: GalleryPlace,
     photos: Photos,
     k: Annotated[
         int,
@@ -47,6 +47,7 @@ def search(
             metavar="FOLDER",
         ),
     ] = None,
+    model: ModelOfMilvus = None,
     backend: BackendOption = None,
 ):
     """Finds the items of a gallery that are most similar to photos.
@@ -63,10 +64,10 @@ def search(
     runs, photos = start(gallery, backend, photos)
     with console.status("Searching ..."):
         paths = runs.find_photos(photos)
-        opened = runs.Gallery.load(gallery)
-        hits = opened.search(paths, k=k)
+        there = opened(runs, gallery, model)
+        hits = there.search(paths, k=k)
     if html is not None:
-        runs.write_hits(html, opened, paths, hits, runs.shown_of(opened, root))
+        runs.write_hits(html, there, paths, hits, runs.shown_of(there, root))
     found = [
         {"photo": path, "hits": runs.plain_hits(hits[row])}
         for row, path in enumerate(paths)
@@ -75,9 +76,9 @@ def search(
         print(json.dumps(found, indent=2))
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for header in ("photo", "similarity", *opened.level_names, "id", "image"):
+    for header in ("photo", "similarity", *there.level_names, "id", "image"):
         table.add_column(header, overflow="fold")
-    no_label = [""] * len(opened.level_names)
+    no_label = [""] * len(there.level_names)
     for query in found:
         photo = pathlib.PurePath(query["photo"]).name
         for hit in query["hits"]:

@@ -1,7 +1,10 @@
 """`hierproxy add`, `remove`, `search`, `calibrate`, `identify`, and `embed` before."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -11,7 +14,7 @@ from PIL import Image
 
 import keras_hierproxy as khp
 from keras_hierproxy import models
-from tests.command_line import start
+from tests.command_line import PROJECT, start
 from tests.photos import write_photos
 
 CLASSES = ["bag/a", "bag/b", "hat/c"]
@@ -288,3 +291,58 @@ def test_mistakes_are_told_before_keras_is_imported():
         process = start(*argv, before=before)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == code and "Traceback" not in stderr, stderr
+
+
+# Copies the gallery there; of each command the exit code, and what it writes.
+IN_MILVUS = """
+import contextlib, io, json, sys
+import hierproxy, keras_hierproxy as khp
+khp.Gallery.load("gallery").copy_to(uri="shelf.db")
+results = []
+for argv in json.loads(sys.argv[1]):
+    sys.argv, written = ["hierproxy", *map(str, argv)], io.StringIO()
+    with contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
+        try:
+            hierproxy.main()
+        except SystemExit as end:
+            code = end.code
+    text = written.getvalue()
+    results.append((code, text if "--json" in argv else " ".join(text.split())))
+print(json.dumps(results))
+"""
+
+
+@once
+def test_a_gallery_in_milvus(call, refused, gallery, model):
+    """The same answers as of the folder, by its file."""
+    pytest.importorskip("milvus_lite")
+    photos, milvus = "photos/hat", ("shelf.db", "--model", model)
+    expected = found(call, photos, "-k", 3)
+
+    commands = (
+        ("search", *milvus, photos, "-k", 3, "--json"),
+        ("remove", "shelf.db", 0),
+        ("search", "shelf.db", photos),
+        ("identify", "shelf.db#x", photos),
+    )
+    # In another process: Milvus Lite does not live through pytest's capturing.
+    done = subprocess.run(
+        [sys.executable, "-c", IN_MILVUS, json.dumps(commands, default=str)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    same, removed, no_model, no_gallery = json.loads(done.stdout.splitlines()[-1])
+    assert same[0] == removed[0] == 0 and no_model[0] == no_gallery[0] == 2
+    for ours, other in zip(expected, json.loads(same[1]), strict=True):
+        assert [hit["id"] for hit in ours["hits"]] == [h["id"] for h in other["hits"]]
+    assert "1 removed, 11 left in shelf.db" in removed[1]
+    assert "shelf.db keeps no model" in no_model[1]
+    assert "There is none yet in shelf.db#x" in no_gallery[1]
+    assert "added in Python, by `Gallery.add`" in refused("add", "a.db", photos)
+    assert "There is no file none.db" in refused("search", "none.db", photos)
+    assert "gallery holds its own" in refused(
+        "search", "gallery", photos, "--model", model
+    )

@@ -124,7 +124,8 @@ def create_app(
     if gallery.embedder is None:
         raise ValueError(
             "The gallery holds no model, so that it can't be asked by images. Embed "
-            "them by `hierproxy embed`, or build it by `Gallery.build`."
+            "them by `hierproxy embed`, or build it by `Gallery.build`; for one in "
+            "Milvus, name the model of its points (--model)."
         )
     batcher = Batcher(gallery, batch_size)
     # Each takes the memory of a large image while it works.

@@ -4,8 +4,12 @@ import collections
 import concurrent.futures
 import dataclasses
 import threading
+import warnings
 
 import numpy as np
+
+# Seconds between looks whether another process has changed the gallery.
+_EVERY = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +32,8 @@ class _Job:
 class Batcher:
     """A thread that takes what is waiting, as much as makes a batch, and answers it.
 
+    Another one takes in what other processes do to the gallery meanwhile.
+
     Batches come in few sizes, powers of two: a network that is compiled for each shape
     is compiled for these at the start, and never again.
 
@@ -39,7 +45,7 @@ class Batcher:
     def __init__(self, gallery, batch_size=32):
         self.gallery, self.batch_size = gallery, batch_size
         self._jobs, self._closed = collections.deque(), False
-        self._changed = threading.Condition()
+        self._changed, self._stopping = threading.Condition(), threading.Event()
         sizes = [1]
         while sizes[-1] < batch_size:
             sizes.append(min(2 * sizes[-1], batch_size))
@@ -48,6 +54,7 @@ class Batcher:
             self._embed(np.zeros((size, *gallery.image_shape), "uint8"))
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
+        threading.Thread(target=self._follow, daemon=True).start()
 
     def ask(self, images, what, k=1):
         """Hands over a client's images.
@@ -70,7 +77,8 @@ class Batcher:
         return job.future
 
     def close(self):
-        """Answers all that was asked, then ends the thread."""
+        """Answers all that was asked, then ends the threads."""
+        self._stopping.set()
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -79,6 +87,18 @@ class Batcher:
     def _work(self):
         while jobs := self._next():
             self._answer([j for j in jobs if j.future.set_running_or_notify_cancel()])
+
+    def _follow(self):
+        told = None
+        while not self._stopping.wait(_EVERY):
+            try:
+                self.gallery.refresh()
+            except Exception as error:
+                if str(error) != told:
+                    told = str(error)
+                    warnings.warn(
+                        f"The gallery is served as it was: {error}", stacklevel=1
+                    )
 
     def _next(self):
         """As many jobs as make a batch; none at the end."""

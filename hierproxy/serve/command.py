@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hierproxy.application import Command, app, console, say
-from hierproxy.galleries import GalleryFolder, start
+from hierproxy.galleries import GalleryPlace, ModelOfMilvus, opened, start
 from hierproxy.options import BackendOption, option, whole
 
 _MEGABYTE = 1_000_000
@@ -19,7 +19,7 @@ _MEGABYTE = 1_000_000
 
 @app.command(cls=Command)
 def serve(
-    gallery: GalleryFolder,
+    gallery: GalleryPlace,
     host: Annotated[
         str,
         option(
@@ -83,6 +83,7 @@ def serve(
     max_megabytes: Annotated[
         int, option("Of a request, at most.", metavar="N", parser=whole(1, 1000))
     ] = 20,
+    model: ModelOfMilvus = None,
     backend: BackendOption = None,
 ):
     """Answers over HTTP what photos show, and what in a gallery is like them.
@@ -122,7 +123,7 @@ def serve(
                 console.print("Token:")
                 say(token)
             service = create_app(
-                runs.Gallery.load(gallery),
+                opened(runs, gallery, model),
                 token,
                 root,
                 page,

@@ -1,6 +1,7 @@
 """The page of the service: a photo in, or a drawing, and what is said of it."""
 
 import base64
+import functools
 import io
 import os
 import pathlib
@@ -35,12 +36,11 @@ def add_page(app, max_bytes):
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True
     )
+    environment.filters["short"] = functools.partial(shortened, length=_NAME_LENGTH)
     template = environment.get_template("answer.html.jinja")
 
-    async def of_photo(path):
-        if path is None:
-            return ""
-        return await answer(pathlib.Path(path).read_bytes())
+    async def of_photo(photo):
+        return await answer(pathlib.Path(photo["path"]).read_bytes()) if photo else ""
 
     async def of_drawing(drawing):
         return await answer(_cut_out(drawing)) if drawing else ""
@@ -50,7 +50,8 @@ def add_page(app, max_bytes):
             what = "answers" if gallery.thresholds else "hits"
             (found,) = await app.state.ask([file], what, _SHOWN)
         except Exception as error:
-            raise gr.Error(getattr(error, "detail", str(error))) from None
+            told = getattr(error, "detail", str(error))
+            raise gr.Error(told, print_exception=False) from None
         return template.render(**_parts(found, app))
 
     letters = gallery.image_shape[2] == 1
@@ -81,7 +82,8 @@ def add_page(app, max_bytes):
             with gr.Column(scale=3, min_width=_PAD):
                 result = gr.HTML(elem_id="result")
         options = {"api_visibility": "private", "trigger_mode": "always_last"}
-        photo.change(of_photo, photo, result, **options)
+        # What Gradio would open, without our limits and our words, is read here.
+        photo.change(of_photo, photo, result, preprocess=False, **options)
         if letters:
             pad.input(of_drawing, pad, result, **options)
     blocks.queue(api_open=False, max_size=64, default_concurrency_limit=8)
@@ -125,9 +127,7 @@ def _parts(found, app):
                 if may_be_shown(hit["path"])
                 else None,
                 "similarity": text,
-                "names": [
-                    shortened(name, _NAME_LENGTH) for name in told["label"] if name
-                ],
+                "names": list(filter(None, told["label"])),
             }
             for hit, told, text in zip(shown, app.state.told(shown), texts, strict=True)
         ],

@@ -78,7 +78,7 @@ class LocalItems:
             self._prepared = (None, Blocks())
             self.state = _nothing(dimension)
         else:
-            self.refresh()
+            self._read()
 
     def __len__(self):
         return int(self.state.alive.sum())
@@ -103,8 +103,14 @@ class LocalItems:
         """As `Classes.full`."""
         return self.state.classes.full(label)
 
-    def refresh(self):
-        """Takes in what other processes have written to the folder."""
+    def take_in_changes(self):
+        """Reads anew what other processes have written to the folder."""
+        with self._writing:
+            if self.folder is not None and _signature(self.folder) != self._seen:
+                self._check_unchanged(read(self.folder))
+                self._read()
+
+    def _read(self):
         seen = _signature(self.folder)
         stored = read(self.folder)
         rows = len(stored)
@@ -290,9 +296,7 @@ class LocalItems:
                 stack.enter_context(
                     locked(self.folder, "writing to the gallery", _PATIENCE)
                 )
-                if _signature(self.folder) != self._seen:
-                    self._check_unchanged(read(self.folder))
-                    self.refresh()
+                self.take_in_changes()
             yield
 
     def _check_unchanged(self, stored):
@@ -373,7 +377,7 @@ class LocalItems:
             new.ids[rows],
             write_embedder,
         )
-        self.refresh()
+        self._read()
 
     def _has_more(self):
         """Whether the folder says of its rows what a gallery has no use for."""

@@ -107,6 +107,12 @@ class MilvusItems:
                 max_capacity=about["dimension"],
             )
         self._index = self._index or "FLAT"
+        if self._index == "HNSW" and geometry.exact_distance is not None:
+            raise ValueError(
+                f"index='HNSW' finds a third of the nearest on {geometry}: its graph "
+                "is not made for vectors of such different lengths. Pass 'IVF_FLAT', "
+                "or 'FLAT', which is exact."
+            )
         index = self._client.prepare_index_params()
         index.add_index(
             "vector",
@@ -151,6 +157,11 @@ class MilvusItems:
     def ids(self):
         rows = self._rows("id >= 0", ["id"])
         return np.array(sorted(row["id"] for row in rows), "int64")
+
+    def take_in_changes(self):
+        """Reads anew what other processes have written about the gallery."""
+        with self._told():
+            self._refresh()
 
     def full(self, label):
         """As `Classes.full`."""
@@ -222,8 +233,7 @@ class MilvusItems:
                 f"Milvus finds at most {_MOST_FOUND:,} items of a query. Received: "
                 f"k={k}. Copy the gallery with `copy_to(engine='faiss')`."
             )
-        with self._told():
-            self._refresh()
+        self.take_in_changes()
         vectors, _ = self.geometry.search_vectors(queries, queries[:0])
         shape = len(queries), k
         ids = np.full(shape, -1, "int64")

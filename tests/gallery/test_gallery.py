@@ -368,3 +368,19 @@ def test_other_wrong_arguments(tmp_path):
         gallery.save(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         khp.Gallery.load(tmp_path / "none")
+
+
+def test_refresh_takes_in_what_others_changed(tmp_path):
+    gallery = khp.Gallery(dimension=2)
+    gallery.save(tmp_path / "shelf")
+    other = khp.Gallery.load(tmp_path / "shelf")
+    gallery.add(points=[[0, 1], [1, 0]], labels=["a", "b"])
+    gallery.calibrate(points=[[0, 1]] * 50, labels=["a"] * 50)
+    assert len(other) == 0 and not other.thresholds
+    other.refresh()
+    assert other.search(points=[[0, 1]], k=1).labels.tolist() == [["a"]]
+    assert other.thresholds == gallery.thresholds
+    khp.Gallery(dimension=3).save(tmp_path / "shelf")
+    with pytest.raises(ValueError, match="another gallery than when it was opened"):
+        other.refresh()
+    assert len(other) == 2

@@ -127,8 +127,10 @@ def test_equal_items_come_by_their_ids(uri):
     assert gallery.search(points=[[1, 1, 1]], k=4).ids.tolist() == [[0, 1, 2, 3]]
 
 
-@pytest.mark.parametrize("index", ["IVF_FLAT", "HNSW"])
-@GEOMETRIES
+@pytest.mark.parametrize(
+    ("index", "geometry"),
+    [("IVF_FLAT", SPHERE), ("IVF_FLAT", BALL), ("HNSW", SPHERE)],
+)
 def test_an_index_for_many_finds_most(geometry, index, uri):
     stored = np.random.default_rng(0).normal(size=(3000, 16)).astype("float32")
     stored = np.asarray(geometry.project(stored))
@@ -144,6 +146,12 @@ def test_an_index_for_many_finds_most(geometry, index, uri):
     assert np.mean(found) > 0.9
     with pytest.raises(ValueError, match=f"has the index '{index}'"):
         in_milvus(uri, geometry, 16, index="FLAT")
+
+
+def test_an_index_that_misses_most_is_refused(uri):
+    with pytest.raises(ValueError, match="finds a third of the nearest on"):
+        in_milvus(uri, BALL, index="HNSW")
+    assert len(in_milvus(uri, BALL, index="IVF_FLAT")) == 0
 
 
 def test_labels_of_any_kind(uri):

@@ -9,7 +9,7 @@ import pytest
 from keras_hierproxy.datasets import RetrievalDataset
 from keras_hierproxy.report import write_report
 from keras_hierproxy.retrieval import score_queries
-from tests.report.browser import EXECUTABLE, Browser
+from tests.browser import EXECUTABLE, Browser
 
 pytestmark = [
     pytest.mark.host,

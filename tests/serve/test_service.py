@@ -232,6 +232,25 @@ def test_what_was_asked_is_answered_before_the_end(gallery):
 
 
 @once
+def test_what_others_add_is_served(folder, tmp_path):
+    """And where they leave a gallery of another model, the old one is."""
+    place = tmp_path / "copy"
+    khp.Gallery.load(folder / "gallery").save(place)
+    app = create_app(khp.Gallery.load(place), page=False)
+    with TestClient(app) as client:
+        khp.Gallery.load(place).add(points=np.ones((1, 8)))
+        end = time.monotonic() + 20
+        while client.get("/health").json()["items"] == 12 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert client.get("/health").json()["items"] == 13
+        with pytest.warns(UserWarning, match="served as it was: .*another gallery"):
+            khp.Gallery(dimension=8).save(place)
+            time.sleep(2.5)
+        files = form(photos_of(folder)[0])
+        assert client.post("/search", files=files).status_code == 200
+
+
+@once
 def test_too_many_are_told_to_come_again(gallery, folder):
     app = create_app(gallery, page=False, max_requests=2)
     search, begun = gallery.search, threading.Event()

@@ -87,7 +87,7 @@ class Browser:
             self._take_event(answer)
 
     def open(self, path, width=1280, height=800, dark=False, scripts=True, touch=False):
-        """Loads a file, as on a screen of so many points."""
+        """Loads a file, or an address, as on a screen of so many points."""
         self.requests, self.complaints = [], []
         self.send(
             "Emulation.setDeviceMetricsOverride",
@@ -97,7 +97,10 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", media="", features=[scheme])
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         self._events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send(
+            "Page.navigate",
+            url=path if isinstance(path, str) else path.resolve().as_uri(),
+        )
         while "Page.loadEventFired" not in self._events:
             self._take_event(self._receive())
 
@@ -124,6 +127,39 @@ class Browser:
                 "Input.dispatchMouseEvent",
                 type=kind, x=x, y=y, button="left", clickCount=1,
             )  # fmt: skip
+
+    def stroke(self, selector, points):
+        """Draws with the mouse, from point to point, parts of an element's sides."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        left, top, width, height = self.run(
+            f"(b => [b.x, b.y, b.width, b.height])({box})"
+        )
+        kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
+            self.send(
+                "Input.dispatchMouseEvent",
+                type=kind, x=left + x * width, y=top + y * height, button="left",
+                buttons=1, clickCount=1,
+            )  # fmt: skip
+
+    def choose_file(self, selector, path):
+        """Gives a file to an element that takes one."""
+        self.send(
+            "DOM.setFileInputFiles",
+            files=[str(path)],
+            objectId=self.send(
+                "Runtime.evaluate",
+                expression=f"document.querySelector({json.dumps(selector)})",
+            )["result"]["objectId"],
+        )
+
+    def wait_for(self, expression):
+        """Returns once a JavaScript expression is true."""
+        end = time.monotonic() + PATIENCE
+        while not self.run(f"!!({expression})"):
+            if time.monotonic() > end:
+                raise TimeoutError(f"Never true: {expression}")
+            time.sleep(0.1)
 
     def press(self, key, text=""):
         """Presses a key where the focus is."""
