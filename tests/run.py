@@ -5,8 +5,7 @@
 A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
 not depend on the backend: only the first runs them. So it is with those marked
 `nightly`, which do but take long, unless `--all` has every backend run them. Files of
-tests run side by side, one a core and at most four, the longest first; `-n 0` runs one
-after the other. The last line is always `N passed, N failed, N skipped`, summed over
+tests run side by side, the longest first; `-n 0` runs one after the other. The last line is always `N passed, N failed, N skipped`, summed over
 backends; errors and crashes are failures.
 """
 
@@ -28,8 +27,10 @@ BACKENDS = ["torch", "jax", "tensorflow"]
 NO_TESTS_COLLECTED = 5
 # Side by side by files: a file's tests share what they compiled and trained. In the
 # order of tests/conftest.py; xdist's own begins with the files of the most tests.
-PYTEST = [sys.executable, "-m", "pytest", "-n", "auto", "--maxprocesses", "4"]
-PYTEST += ["--dist", "loadfile", "--no-loadscope-reorder"]
+PYTEST = [sys.executable, "-m", "pytest", "--dist", "loadfile"]
+PYTEST += ["--no-loadscope-reorder"]
+# One more than there are cores, as some tests wait for a process that they started.
+PYTEST += ["-n", str(min(4, os.cpu_count() + 1))]
 LONGEST_SHOWN = 12
 
 
