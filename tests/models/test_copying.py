@@ -36,10 +36,14 @@ def pickled(thing):
     return pickle.loads(pickle.dumps(thing))
 
 
+def as_array(images):
+    return np.asarray(images)
+
+
 EMBEDDERS = {
     "plain": {},
     "preprocessor": {"preprocessor": keras.layers.Rescaling(1 / 255)},
-    "function": {"preprocessor": np.asarray},
+    "function": {"preprocessor": as_array},
     "taxonomy": {"proxies": khp.layers.HierProxies(4, taxonomy=[[0], [0], [1], [1]])},
     "frozen": {"frozen": ["batch_norm"], "last_norm": True, "pooling": "avg_max"},
     "ball": {"geometry": BALL, "latent": khp.layers.LatentHierarchy(8, BALL)},
