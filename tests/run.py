@@ -5,8 +5,9 @@
 A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
 not depend on the backend: only the first runs them. So it is with those marked
 `nightly`, which do but take long, unless `--all` has every backend run them. Files of
-tests run side by side, the longest first; `-n 0` runs one after the other. The last line is always `N passed, N failed, N skipped`, summed over
-backends; errors and crashes are failures.
+tests run side by side, the longest first; `-n 0` runs one after the other. The last
+line is always `N passed, N failed, N skipped`, summed over backends; errors and crashes
+are failures.
 """
 
 import collections
