@@ -28,16 +28,17 @@ def on_cpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "fastest"), [(PHOTOS, "torch"), (LETTERS, "tensorflow")]
+    ("recipe", "fastest"),
+    [(PHOTOS, ["torch", "tensorflow"]), (LETTERS, ["tensorflow"])],
 )
 def test_the_fastest_of_the_installed(recipe, fastest, on_cpu):
     here = keras.backend.backend()
     on_cpu(*TRAINING_SPEED["conv4"])
-    if here == fastest:
+    if here in fastest:
         assert faster_backend(recipe) is None
     else:
         name, times = faster_backend(recipe)
-        assert name == fastest and times > 2
+        assert name == fastest[0] and times > 1.5
     on_cpu(here)
     assert faster_backend(recipe) is None
 
