@@ -7,8 +7,8 @@ import keras
 from keras_hierproxy.ops.device import computes_on_cpu
 
 # Images a second in training; they compare within a network. EfficientNet-Lite0 at 64
-# pixels in batches of 64, by the CPU time of one thread, after the first step; Conv-4 as
-# measured by `benchmarks/training.py` on 2 cores that did nothing else.
+# pixels in batches of 64, by the CPU time of one thread, after the first step; Conv-4
+# as measured by `benchmarks/training.py` on 2 cores that did nothing else.
 TRAINING_SPEED = {
     "efficientnet_lite": {"torch": 96, "tensorflow": 96, "jax": 54},
     "conv4": {"tensorflow": 1246, "jax": 486, "torch": 457},
