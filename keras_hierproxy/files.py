@@ -211,6 +211,9 @@ def csv_text(rows):
     Returns:
         str; encode it with `ENCODING`.
 
+    Raises:
+        ValueError: a cell is too long to be read back.
+
     Example:
 
     >>> csv_text([["name", "score"], ["=1+1", -0.5]])
@@ -248,7 +251,15 @@ def csv_rows(lines):
 
 
 def _harmless(cell):
-    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+    if not isinstance(cell, str):
+        return cell
+    # One character may be added.
+    if len(cell) >= (most := csv.field_size_limit()):
+        raise ValueError(
+            f"A name or a path in a CSV file may have {most - 1:,} characters. "
+            f"Received: {cell[:40]!r}... of {len(cell):,}."
+        )
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def _plain(cell):

@@ -145,7 +145,8 @@ def as_labels(labels, count, name="labels"):
     """Labels as they are passed in, as a list of tuples of names, or None.
 
     Args:
-        labels: sequence of `count` names, tuples of names, or None.
+        labels: iterable of `count` names, tuples of names, or None.
+        count: int; None for any.
 
     Raises:
         ValueError: they are none of these, or of another number.
@@ -165,7 +166,7 @@ def as_labels(labels, count, name="labels"):
         if label not in known:
             known[label] = _checked(label, name)
         result.append(known[label])
-    if len(result) != count:
+    if count not in (None, len(result)):
         raise ValueError(
             f"{name} must have one entry for each item. Received: {len(result)} for "
             f"{count} items."

@@ -240,6 +240,7 @@ class Gallery:
         (24, 24)
         """
         gallery = cls.__new__(cls)
+        folder = os.fspath(folder)
         gallery._items = LocalItems(folder=folder)
         description = gallery._items.description
         gallery._origin = Origin.of_description(description, folder)
@@ -463,6 +464,7 @@ class Gallery:
                 "The items of this gallery have no labels, so that there is nothing to "
                 "answer. Add items with labels first."
             )
+        labels = as_labels(labels, None)
         count, needed = len(labels), queries_needed(precision)
         if count < needed:
             raise ValueError(
@@ -472,7 +474,7 @@ class Gallery:
                 f"better. Received: {count}."
             )
         queries, _ = self._points(images, points)
-        labels = as_labels(labels, len(queries))
+        as_labels(labels, len(queries))
         truths = [label and self._items.full(label) for label in labels]
         hits = self._items.search(queries, NEAREST)[1:3]
         paths, scores = answers_at(hits, len(self.level_names))

@@ -22,6 +22,8 @@ from keras_hierproxy.labels import DISTRACTOR
 _MANY_REMOVED = 1000
 # Seconds that a change waits for that of another process.
 _PATIENCE = 60
+# Items of a query that are asked for, of however few: the rest is filled up.
+_MANY = 1000
 # What int64 holds.
 MOST_IDS = 2**63 - 1
 
@@ -216,6 +218,11 @@ class LocalItems:
             names or None, and of paths.
         """
         state = self.state
+        if k > _MANY and k > len(self):
+            raise ValueError(
+                f"`k` must be at most {_MANY:,}, or the number of items, "
+                f"{len(self):,}. Received: {k}."
+            )
         blocks = self._blocks(state)
         rows = blocks.search(queries, min(k, int(state.alive.sum())), state.alive)
         ids = np.where(rows < 0, -1, state.ids[rows] if len(state.ids) else -1)

@@ -400,7 +400,7 @@ class MilvusItems:
         return row if self._point == "vector" else row | {"point": []}
 
     def _write_items(self, ids, points, texts, paths):
-        step = max(1, _MESSAGE // (8 * self.dimension))
+        step = self._rows_of_message
         for start in range(0, len(ids), step):
             block = slice(start, start + step)
             columns = ids[block].tolist(), texts[block], paths[block]
@@ -417,8 +417,14 @@ class MilvusItems:
 
     def _write(self, rows, partition=""):
         # Not `insert`: one that is sent again, since no answer came, is there once.
-        if rows:
-            self._client.upsert(self.name, rows, partition_name=partition)
+        step = self._rows_of_message
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            self._client.upsert(self.name, block, partition_name=partition)
+
+    @property
+    def _rows_of_message(self):
+        return max(1, _MESSAGE // (8 * self.dimension))
 
     def _at(self, ids, fields):
         """Rows of the items of int64 `ids` `(n,)` that are there."""

@@ -384,3 +384,45 @@ def test_refresh_takes_in_what_others_changed(tmp_path):
     with pytest.raises(ValueError, match="another gallery than when it was opened"):
         other.refresh()
     assert len(other) == 2
+
+
+def test_no_more_is_asked_for_than_there_may_be():
+    """Not filled up with nothing, a thousand million times."""
+    gallery = khp.Gallery(dimension=2)
+    gallery.add(points=np.ones((3, 2)))
+    assert gallery.search(points=[[1, 1]], k=1000).ids.shape == (1, 1000)
+    with pytest.raises(ValueError, match="at most 1,000, or the number of items, 3"):
+        gallery.search(points=[[1, 1]], k=10**9)
+
+
+def test_labels_to_calibrate_with_may_be_any_iterable():
+    gallery = khp.Gallery(dimension=2)
+    gallery.add(points=[[0, 1], [1, 0]], labels=["a", "b"])
+    queries = [[0, 1]] * 50
+    (expected,) = gallery.calibrate(points=queries, labels=["a"] * 50)
+    for labels in (iter(["a"] * 50), np.array(["a"] * 50)):
+        assert gallery.calibrate(points=queries, labels=labels) == [expected]
+    with pytest.raises(ValueError, match="must be a list of names"):
+        gallery.calibrate(points=queries, labels="a" * 50)
+    with pytest.raises(ValueError, match="one entry for each item. Received: 49"):
+        gallery.calibrate(points=queries, labels=["a"] * 49)
+
+
+@pytest.mark.parametrize("folder", [None, 3])
+def test_what_is_no_path_is_not_loaded(folder):
+    with pytest.raises(TypeError, match="expected str, bytes or os.PathLike object"):
+        khp.Gallery.load(folder)
+
+
+def test_a_name_that_could_not_be_read_back_is_not_written(tmp_path):
+    """Nor spoils it what is there."""
+    gallery = khp.Gallery(dimension=2)
+    gallery.save(tmp_path / "shelf")
+    longest = "=" + "x" * 131_070
+    gallery.add(points=[[0, 1]], labels=[longest])
+    with pytest.raises(ValueError, match="may have 131,071 characters. Received: 'x"):
+        gallery.add(points=[[1, 0]], labels=["x" * 131_072])
+    gallery.add(points=[[1, 1]], labels=["a\x00b\n"])
+    again = khp.Gallery.load(tmp_path / "shelf")
+    assert again.about(again.ids)[0] == gallery.about(gallery.ids)[0]
+    assert again.about(again.ids)[0] == [longest, "a\x00b\n"]
