@@ -1,12 +1,15 @@
 """Embedding of images end to end against a bare `predict`, and what float16 costs.
 
     python benchmarks/embedding.py [--rounds 3] [--images 1024] [--backends jax ...]
-                                   [--epochs 1]
+                                   [--epochs 1] [--ray]
 
 Throughput: the peer is `keras.Model.predict` on images that are in memory already; ours
 is what `hierproxy embed` does after it has loaded the model, from the same arrays, and
 from a folder of JPEG files of 256 pixels, which it lists, checks, decodes, and writes
-embeddings and their labels to disk. All three come to the same embeddings.
+embeddings and their labels to disk; and what a worker of Ray Data does with the same
+files, `khp.embeddings.BatchEmbedder`. All come to the same embeddings. With `--ray`,
+also a pipeline of Ray Data from these files to Parquet, on one worker and on two, each
+with one thread; what it takes to start, measured with one batch, is shown apart.
 
 Float16: embedders of glyphs, trained for an epoch, on the sphere and in the ball;
 the same embeddings of the test split, stored in either way.
@@ -23,6 +26,7 @@ from side_by_side import THREADS, compare, process
 BATCH, SIDE_OF_FILES, CLASSES = 128, 256, 16
 BACKENDS = ("torch", "jax", "tensorflow")
 PEER, ARRAYS, FILES = "predict on arrays", "embed, arrays", "embed, JPEG files"
+BATCHES = "BatchEmbedder, JPEG files"
 
 
 def write_files(folder, images):
@@ -115,7 +119,63 @@ def embed(embedder, data):
         return [np.array(embeddings.load(folder).points)]
 
 
-CONTENDERS = {PEER: predict, ARRAYS: embed_arrays, FILES: embed_files}
+def embed_batches(network, folder, side):
+    from keras_hierproxy import embeddings
+
+    embed = embeddings.BatchEmbedder(embedder_of(network), "path", batch_size=BATCH)
+
+    def step():
+        paths = np.array(sorted(map(str, folder.rglob("*.jpg"))))
+        batches = np.split(paths, range(BATCH, len(paths), BATCH))
+        return [np.concatenate([embed({"path": each})["points"] for each in batches])]
+
+    return step
+
+
+CONTENDERS = {
+    PEER: predict,
+    ARRAYS: embed_arrays,
+    FILES: embed_files,
+    BATCHES: embed_batches,
+}
+
+
+def with_ray(network, folder, workers):
+    """Seconds to start workers and embed one batch each, and images a second then."""
+    import time
+
+    import ray
+
+    from keras_hierproxy import embeddings
+
+    paths = sorted(map(str, folder.rglob("*.jpg")))
+    times = []
+    with tempfile.TemporaryDirectory() as place:
+        model = str(Path(place, "model.keras"))
+        embedder_of(network).save(model)
+        environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            runtime_env=environment,
+        )
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        try:
+            for count in (BATCH * workers, len(paths)):
+                start = time.perf_counter()
+                table = ray.data.from_items([{"path": path} for path in paths[:count]])
+                table = table.map_batches(
+                    embeddings.BatchEmbedder,
+                    fn_constructor_args=(model, "path"),
+                    concurrency=workers,
+                    batch_size=BATCH,
+                )
+                table.write_parquet(str(Path(place, str(count))))
+                times.append(time.perf_counter() - start)
+        finally:
+            ray.shutdown()
+    return times[0], (len(paths) - BATCH * workers) / (times[1] - times[0])
 
 
 def throughput(backend, name, folder, rounds):
@@ -185,12 +245,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=1, help="0: no float16")
+    parser.add_argument("--ray", action="store_true")
     args = parser.parse_args()
 
     print(f"Images a second of {args.images:,}, batch {BATCH}, {THREADS} cores\n")
-    print(f"| backend | network | {PEER} | {ARRAYS} | {FILES} | decoding alone |")
-    print("|---|---|---|---|---|---|")
+    print(f"| backend | network | {' | '.join(CONTENDERS)} | decoding alone |")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder, "photos")
         write_files(folder, args.images)
@@ -209,7 +270,21 @@ def main():
                     f"| {alone:,.0f} |",
                     flush=True,
                 )
+                for workers in (1, 2) if args.ray else ():
+                    with process(backend) as worker:
+                        job = worker.submit(
+                            with_ray, NETWORKS[name][0], folder, workers
+                        )
+                        start, speed = job.result()
+                    print(
+                        f"Ray, {workers} worker(s): {start:.0f} s to start and embed "
+                        f"{BATCH * workers}, then {speed:,.0f} images/s, "
+                        f"{speed / speeds[FILES]:.2f}x of {FILES}",
+                        flush=True,
+                    )
 
+    if not args.epochs:
+        return
     print(f"\nFloat16: glyphs, Conv-4, epochs: {args.epochs}; 128 dimensions\n")
     print("| space | dtype | size | Recall@1 | MAP@R | another nearest neighbour |")
     print("|---|---|---|---|---|---|")

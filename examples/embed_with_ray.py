@@ -1,10 +1,11 @@
 """Embeds a folder of images on several workers, to Parquet, and makes a gallery of it.
 
-    pip install 'keras-hierproxy[torch,ray]'
-    python examples/embed_with_ray.py photos/ -o points/
+    pip install 'keras-hierproxy[torch,ray,milvus]'
+    python examples/embed_with_ray.py photos/ -o points/ [--milvus photos.db]
 
 Ray starts a small cluster of its own on this machine, or joins the one that
-RAY_ADDRESS names.
+RAY_ADDRESS names. With `--milvus` the gallery is copied into Milvus: to a file, or to
+the cluster of an address such as http://localhost:19530#photos.
 """
 
 import argparse
@@ -45,6 +46,7 @@ def main():
     parser.add_argument("--model", default="efficientnet_lite0_imagenet")
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--milvus", metavar="URI")
     args = parser.parse_args()
     suffixes = {".jpg", ".jpeg", ".png", ".webp"}
     paths = sorted(p for p in args.images.rglob("*") if p.suffix.lower() in suffixes)
@@ -52,6 +54,8 @@ def main():
         parser.error(f"{args.images} holds no images.")
     embed([path.resolve() for path in paths], args.model, args.output, args.workers)
     gallery = gallery_of(args.output, args.model)
+    if args.milvus:
+        gallery = gallery.copy_to("milvus", uri=args.milvus)
     hits = gallery.search([paths[0]], k=3)
     nearest = ", ".join(hits.labels[0])
     print(f"{len(gallery):,} images. Nearest to {paths[0].name}: {nearest}")
