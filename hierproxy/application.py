@@ -67,10 +67,10 @@ class Command(TyperCommand):
 
     def _in_words(self, context, message):
         settings = None
-        if context.params.get("recipe"):
-            from keras_hierproxy.recipes import Recipe  # imported by now
-
-            settings = settings_of(Recipe)
+        # Not imported where Keras itself could not be.
+        recipes = sys.modules.get("keras_hierproxy.recipes")
+        if context.params.get("recipe") and recipes:
+            settings = settings_of(recipes.Recipe)
         return spoken(str(message), options_of(self), settings)
 
 

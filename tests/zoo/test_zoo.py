@@ -72,6 +72,17 @@ def test_list_of_recipes(call, little_zoo):
         assert name in stdout
 
 
+def test_a_backend_that_is_missing_is_told_in_a_line(call, monkeypatch):
+    def import_zoo():
+        raise ModuleNotFoundError("Keras is set to another.", name="tensorflow")
+
+    monkeypatch.setattr("hierproxy.zoo.import_zoo", import_zoo)
+    # As in a process where Keras cannot be imported.
+    monkeypatch.setitem(sys.modules, "keras_hierproxy.recipes", None)
+    code, _, stderr = call("zoo", "show", "so_cnn_letters", "--recipe")
+    assert code == 2 and stderr == "Error: Keras is set to another.\n"
+
+
 def test_show_a_card(call, little_zoo):
     code, stdout, _ = call("zoo", "show", NAME)
     assert code == 0
