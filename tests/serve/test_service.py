@@ -5,6 +5,7 @@ import concurrent.futures
 import io
 import json
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -16,6 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import keras_hierproxy as khp
+from hierproxy.serve import command
 from hierproxy.serve.app import create_app
 from hierproxy.serve.batching import Batcher
 from keras_hierproxy import models
@@ -301,3 +303,12 @@ def test_a_port_that_is_taken(call, folder):
         code, _, stderr = call("serve", folder / "gallery", "--port", port)
     assert code == 2
     assert f"Nothing can listen at 127.0.0.1, port {port}: " in stderr
+
+
+def test_answers_do_not_wait_for_receipts():
+    """As they would, 40 ms each, where what is written waits for a full packet."""
+    with command._bound("127.0.0.1", 0) as listening:
+        with socket.create_connection(listening.getsockname()):
+            connection, _ = listening.accept()
+            with connection:
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
