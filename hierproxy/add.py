@@ -1,12 +1,13 @@
 """`hierproxy add`."""
 
+import pathlib
 from typing import Annotated
 
 import typer
 
 from hierproxy.application import Command, app, console
 from hierproxy.embed import BatchSize, run_job
-from hierproxy.galleries import GalleryFolder, start
+from hierproxy.galleries import in_milvus, start
 from hierproxy.options import (
     BackendOption,
     Root,
@@ -19,7 +20,13 @@ from hierproxy.options import (
 @app.command(cls=Command)
 def add(
     context: typer.Context,
-    gallery: GalleryFolder,
+    gallery: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a gallery, as `hierproxy embed` writes it.",
+            metavar="GALLERY",
+        ),
+    ],
     images: Annotated[
         list[str],
         typer.Argument(
@@ -54,7 +61,13 @@ def add(
         hierproxy add gallery/ new.jpg other.jpg --label "Cox Orange" --label apple
         hierproxy add gallery/ "new/*.jpg" --label Conference --label pear
     """
+    if in_milvus(gallery):
+        raise ValueError(
+            "Into Milvus, items are added in Python, by `Gallery.add`; or add them to "
+            f"a folder, and copy that there, by `Gallery.copy_to`. Received: {gallery}."
+        )
     runs, images = start(gallery, backend, images)
+    gallery = pathlib.Path(gallery)
     label = tuple(label) if label else None
     with console.status("Reading ..."):
         job = runs.prepare_adding(

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import pathlib
 from typing import Annotated
 
 import typer
@@ -10,12 +9,6 @@ import typer
 from hierproxy.options import option
 from hierproxy.start import import_runs
 
-GalleryFolder = Annotated[
-    pathlib.Path,
-    typer.Argument(
-        help="Folder of a gallery, as `hierproxy embed` writes it.", metavar="GALLERY"
-    ),
-]
 GalleryPlace = Annotated[
     str,
     typer.Argument(
@@ -50,25 +43,20 @@ def start(place, backend, *photos):
     """Imports Keras, after what can be checked before.
 
     Args:
-        place: a `GalleryFolder` or `GalleryPlace`.
+        place: a `GalleryPlace`.
         backend: its name, or None.
         *photos: lists of paths and of patterns.
 
     Returns:
         `keras_hierproxy.runs`, and lists of the paths that are there.
     """
-    if isinstance(place, str) and _is_milvus(place):
+    if in_milvus(place):
         file = place.partition("#")[0]
         if "://" not in file and not os.path.exists(file):
             raise FileNotFoundError(
                 f"There is no file {file}. In Python, `Gallery.copy_to` makes one of a "
                 "gallery in a folder."
             )
-    elif _is_milvus(str(place)):
-        raise ValueError(
-            "Into Milvus, items are added in Python, by `Gallery.add`; or add them to "
-            f"a folder, and copy that there, by `Gallery.copy_to`. Received: {place}."
-        )
     elif not os.path.isdir(place):
         raise FileNotFoundError(
             f"There is no folder {place}. A gallery is made by "
@@ -82,7 +70,7 @@ def opened(runs, place, model=None, asked=True):
 
     `asked` says whether it is asked by images, for which it needs a model.
     """
-    if not _is_milvus(place):
+    if not in_milvus(place):
         if model is not None:
             raise ValueError(
                 f"--model is for galleries in Milvus: {place} holds its own."
@@ -98,7 +86,8 @@ def opened(runs, place, model=None, asked=True):
     return gallery
 
 
-def _is_milvus(place):
+def in_milvus(place):
+    """Whether a `GalleryPlace` is one in Milvus."""
     place = place.partition("#")[0]
     if "://" in place:
         return True

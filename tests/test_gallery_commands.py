@@ -258,6 +258,8 @@ def test_what_is_refused(call, refused, gallery, model, tmp_path):
     before = khp.embeddings.load("gallery").points.copy()
     for argv, message in (
         (("search", "nowhere", photo), "There is no folder nowhere. A gallery is"),
+        (("add", "shelf.db", photo), "Into Milvus, items are added in Python"),
+        (("add", "http://host:19530#a", photo), "Into Milvus, items are added in"),
         (("search", "empty", photo), "empty"),
         (("search", "gallery", "nowhere.png"), "There is no photo, and no folder"),
         (("search", "gallery", "no/*.png"), "There is no photo, and no folder"),
