@@ -3,26 +3,28 @@
 import keras
 
 from keras_hierproxy import pictures
+from keras_hierproxy.runs.history import columns
 from keras_hierproxy.runs.place import name_of
 
 
-def write_ending(run, evaluation, selected):
+def write_ending(run, evaluation, rows, selected):
     """Writes all but the model, `metrics.json` last: with it a run is whole.
 
     Args:
         run: `Run`.
         evaluation: `Evaluation` of the selected epoch on the test classes.
+        rows: list of dicts, the lines of `history.csv`.
         selected: int, that epoch, the first is 1; 0 for the model before training.
 
     Returns:
         What `metrics.json` holds.
     """
-    history = run.history
+    history = columns(rows)
     metrics = {
         "test": evaluation.results,
         "test_before": run.record.test_before,
         "selected_epoch": selected,
-        "epochs": len(history["loss"]),
+        "epochs": len(rows),
         "interrupted": run.interrupted,
     }
     if "val_recall@1" in history:

@@ -168,7 +168,7 @@ class Run:
             self.embedder.save(self.folder / "model.keras")
             rows, before = read_rows(self._history_path), self.record.validation_before
             selected = selected_epoch(rows, self._monitors, before)
-            return write_ending(self, self._test(), selected)
+            return write_ending(self, self._test(), rows, selected)
 
     def _what_trains(self):
         """An embedder and its batches: after layers that stand still, the rest."""
