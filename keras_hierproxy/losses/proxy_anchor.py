@@ -7,7 +7,6 @@ from keras_hierproxy import checks
 from keras_hierproxy.losses.base import ProxyLoss
 from keras_hierproxy.ops import (
     MASKED,
-    at_own,
     cosine_similarity,
     is_own,
     log_one_plus_sum_exp,
@@ -56,19 +55,18 @@ class ProxyAnchorLoss(ProxyLoss):
         shift = self.alpha * self.margin
         copies = log_weights(weights)
 
+        is_its_own = is_own(labels, ops.shape(proxies)[0])
+
         # Only b of the b x c entries are positive: work on them as (b, b), where
         # row i holds the samples of i's proxy, and each proxy counts once.
-        own = at_own(similarity, labels)
+        own = ops.sum(ops.where(is_its_own, similarity, 0.0), axis=1)
         same = same_label(labels)
         pull = ops.where(same, (shift - own + copies)[None, :], MASKED)
         companions = ops.sum(ops.where(same, weights[None, :], 0.0), axis=1)
         share = ops.divide_no_nan(weights, companions)
-        positive = ops.divide_no_nan(
-            ops.sum(share * log_one_plus_sum_exp(pull, axis=1)), ops.sum(share)
-        )
+        positive = weighted_mean(log_one_plus_sum_exp(pull, axis=1), share)
 
-        masked = is_own(labels, ops.shape(proxies)[0])
-        push = similarity + ops.where(masked, MASKED, (shift + copies)[:, None])
+        push = similarity + ops.where(is_its_own, MASKED, (shift + copies)[:, None])
         negative = log_one_plus_sum_exp(push, axis=0)
         if counts is None:
             return positive + ops.mean(negative)

@@ -1,25 +1,6 @@
-"""Which samples of a batch form pairs, and how often."""
+"""How often the samples of a batch form pairs."""
 
 from keras import ops
-
-
-def same_label(labels):
-    """Bool `(b, b)`: whether two samples share a label (each with itself too).
-
-    Args:
-        labels: int tensor `(b,)`.
-
-    Returns:
-        Bool tensor `(b, b)`, True on the diagonal.
-
-    Example:
-
-    >>> keras.ops.convert_to_numpy(khp.ops.same_label(np.array([4, 7, 4])))
-    array([[ True, False,  True],
-           [False,  True, False],
-           [ True, False,  True]])
-    """
-    return labels[:, None] == labels[None, :]
 
 
 def other_counts(weights):
