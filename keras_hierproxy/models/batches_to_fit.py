@@ -25,8 +25,8 @@ _UNKNOWN = -2
 def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
     """Data as Keras takes it, each batch prepared.
 
-    In a pipeline of `tf.data` or grain labels are not seen: wrong ones make the loss
-    NaN.
+    On TensorFlow a pipeline of `tf.data` stays one, in whose graph labels are not seen:
+    wrong ones make the loss NaN, of which `NotFinite` tells.
 
     Args:
         x, y, sample_weight, batch_size, shuffle: as in `keras.Model.fit`.
@@ -58,17 +58,22 @@ def as_batches(x, y, sample_weight, batch_size, shuffle, prepare):
         )
     elif _is_of(x, "DataLoader", "torch."):
         x, shuffle = _in_turn(x, _length_of_loader(x), prepare), False
-    elif _is_of(x, "DatasetV2", "tensorflow.") and prepare.preprocess is not None:
+    elif _is_of(x, ("MapDataset", "IterDataset", "DataLoader"), "grain."):
+        x, shuffle = _in_turn(x, _UNKNOWN, prepare), False
+    elif _is_of(x, "DatasetV2", "tensorflow."):
         x, shuffle = _prepared_pipeline(x, prepare), False
 
     if isinstance(x, keras.utils.PyDataset):
         return PreparedBatches(x, prepare, shuffle)
     if isinstance(x, types.GeneratorType):
         return (prepare(lambda batch=batch: batch) for batch in x)
-    is_grain = _is_of(x, ("MapDataset", "IterDataset"), "grain.")
-    if prepare.preprocess is not None and is_grain:
-        return x.map(prepare.in_pipeline)
     return x
+
+
+def is_seen(batches):
+    """Whether the labels of what `as_batches` returned are checked."""
+    seen = PreparedBatches, BatchesUntilTheEnd, types.GeneratorType
+    return isinstance(batches, seen)
 
 
 def check_batch_size(batch_size):
@@ -88,7 +93,7 @@ class Preparation:
         check: function of a batch's labels (or None) that returns them, or raises.
         preprocess: function of a batch's inputs, or None.
         check_inputs: function of them, preprocessed, that raises where the model does
-            not take them; in a pipeline of `tf.data` or grain it is not called.
+            not take them; in a pipeline of `tf.data` it is not called.
         over_pairs: names of losses that learn from samples of one class; a batch
             without two such is told once.
         most_classes: int, of how many classes a batch may be, or None.
@@ -114,8 +119,8 @@ class Preparation:
             raise
 
     def in_pipeline(self, *batch):
-        """Preprocesses a batch of `tf.data` or grain, in a graph as the case may be."""
-        # tf.data passes the parts of a batch one by one, grain the batch.
+        """Preprocesses a batch of `tf.data`, in its graph."""
+        # The parts of a batch come one by one.
         batch = batch[0] if len(batch) == 1 else batch
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         return keras.utils.pack_x_y_sample_weight(self.preprocess(x), y, sample_weight)
@@ -368,6 +373,27 @@ class BatchesUntilTheEnd(GeneratorDataAdapter):
         super().__init__(stream())
         self.generator = stream
 
+    def weighed(self, class_weight):
+        """The same, each sample with the weight of its class.
+
+        Args:
+            class_weight: dict from class ids to weights, 1 where there is none.
+        """
+
+        def stream():
+            for batch in self.generator():
+                x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+                if sample_weight is not None or np.size(y) != len(y):
+                    raise ValueError(
+                        "`class_weight` goes with class ids, and without "
+                        "`sample_weight`. Received batches "
+                        f"{'with weights' if np.size(y) == len(y) else 'of targets'}."
+                    )
+                weights = [class_weight.get(int(label), 1.0) for label in np.ravel(y)]
+                yield x, y, np.array(weights, "float32")
+
+        return BatchesUntilTheEnd(stream)
+
 
 class PreparedBatches(keras.utils.PyDataset):
     """The batches of another dataset, prepared.
@@ -471,9 +497,15 @@ def _length_of_loader(loader):
 def _prepared_pipeline(pipeline, prepare):
     """Batches of `tf.data`, preprocessed in its graph or, where that fails, outside.
 
-    On another backend `keras.ops` do not trace there; nor does NumPy anywhere.
+    On another backend `keras.ops` do not trace there; nor does NumPy anywhere. Outside,
+    labels are seen. But to leave the graph costs TensorFlow a copy of each batch, and
+    of several processes Keras gives each its own part of a pipeline alone.
     """
-    if keras.config.backend() == "tensorflow":
+    is_tensorflow = keras.config.backend() == "tensorflow"
+    if prepare.preprocess is None:
+        if is_tensorflow or keras.distribution.distribution() is not None:
+            return pipeline
+    elif is_tensorflow:
         with contextlib.suppress(Exception):
             return pipeline.map(prepare.in_pipeline)
     length = int(pipeline.cardinality())
@@ -488,7 +520,7 @@ def _in_turn(batches, num_batches, prepare):
 
     def stream():
         for batch in batches:
-            batch = keras.tree.map_structure(keras.ops.convert_to_numpy, batch)
+            batch = keras.tree.map_structure(_as_numpy, batch)
             yield tuple(batch) if isinstance(batch, list) else batch
 
     def prepared():
@@ -497,6 +529,13 @@ def _in_turn(batches, num_batches, prepare):
     if num_batches == _UNKNOWN:
         return BatchesUntilTheEnd(prepared)
     return BatchesInTurn(stream, num_batches)
+
+
+def _as_numpy(tensor):
+    # Keras has ways of its own with these.
+    if _is_of(tensor, ("SparseTensor", "RaggedTensor"), "tensorflow."):
+        return tensor
+    return keras.ops.convert_to_numpy(tensor)
 
 
 def _indexable(array):

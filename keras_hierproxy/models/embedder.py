@@ -27,13 +27,15 @@ from keras_hierproxy.models.batches_to_fit import (
     check_num_classes,
     check_targets,
     is_array_like,
+    is_seen,
     tell_of_small_values,
     unchecked,
 )
 from keras_hierproxy.models.export import export
 from keras_hierproxy.models.faster_on_cpu import faster_on_cpu
-from keras_hierproxy.models.fit_callbacks import prepare_callbacks
+from keras_hierproxy.models.fit_callbacks import flat, prepare_callbacks
 from keras_hierproxy.models.keeping_weights import keeping_weights
+from keras_hierproxy.models.not_finite import NotFinite
 from keras_hierproxy.models.optimizer_order import load_in_order_of
 from keras_hierproxy.models.sample_weights import check_class_weight, check_weights
 from keras_hierproxy.models.saving import (
@@ -239,8 +241,9 @@ class Embedder:
 
         Raises:
             ValueError: for labels that are out of range, negative, float, one-hot
-                or of another number than the inputs (in pipelines of `tf.data` and
-                grain, where they are not seen, wrong ids make the loss NaN); for
+                or of another number than the inputs (in a pipeline of `tf.data` on
+                TensorFlow, where they are not seen, wrong ids make the loss NaN,
+                of which a warning tells); for
                 `validation_data` with classes that have no proxies; for callbacks
                 that cannot work, such as a `ModelCheckpoint` to an `.h5` file, which
                 could not be loaded; for a backup that is damaged or of another model.
@@ -259,16 +262,13 @@ class Embedder:
         prepare = self._preparation()
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, prepare)
         if class_weight is not None and isinstance(batches, BatchesUntilTheEnd):
-            raise ValueError(
-                "`class_weight` needs data of a known number of batches. Yield "
-                "`(x, y, sample_weight)`, or tell `tf.data` the number by "
-                "`dataset.apply(tf.data.experimental.assert_cardinality(n))`."
-            )
+            batches, class_weight = batches.weighed(class_weight), None
         if validation_data is not None:
             arrays = keras.utils.unpack_x_y_sample_weight(validation_data)
             size = kwargs.pop("validation_batch_size", None) or batch_size
             validation_data = as_batches(*arrays, size, False, prepare)
         callbacks = prepare_callbacks(self, callbacks, validation_data is not None)
+        callbacks = [self._not_finite(batches, validation_data), *callbacks]
         if isinstance(batches, PreparedBatches):
             callbacks = [SetEpoch(batches), *callbacks]
         for backup in callbacks:
@@ -318,7 +318,8 @@ class Embedder:
             self._preparation() as prepare,
         ):
             x = as_batches(x, y, sample_weight, batch_size, False, prepare)
-            return super().evaluate(x, verbose=verbose, **kwargs)
+            callbacks = flat([kwargs.pop("callbacks", None) or (), self._not_finite(x)])
+            return super().evaluate(x, verbose=verbose, callbacks=callbacks, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """The model's output, as `keras.Model.predict`; arguments are the same."""
@@ -534,6 +535,10 @@ class Embedder:
         most = self._most_classes() if labelled else None
         inputs = self._check_inputs
         return Preparation(check, self._preprocess(), inputs, over_pairs, most)
+
+    def _not_finite(self, *data):
+        seen = all(is_seen(each) for each in data if each is not None)
+        return NotFinite(self._num_classes(), self._most_classes(), seen)
 
     def _check_inputs(self, x):
         """Raises for a batch of inputs that the model does not take."""

@@ -25,7 +25,7 @@ def prepare_callbacks(model, callbacks, has_validation_data):
             mode, for callbacks that cannot work with grouped learning rates, and for a
         `ModelCheckpoint` whose file could not be loaded again.
     """
-    callbacks = _flat(callbacks) if callbacks is not None else []
+    callbacks = flat(callbacks) if callbacks is not None else []
     writers = [c for c in callbacks if isinstance(c, RetrievalEvaluation)]
     others = [c for c in callbacks if not isinstance(c, RetrievalEvaluation)]
     orthogonal = _orthogonal_layers(model)
@@ -42,12 +42,12 @@ def prepare_callbacks(model, callbacks, has_validation_data):
     return with_backups([*writers, *others])
 
 
-def _flat(callbacks):
+def flat(callbacks):
     """Single callbacks out of nested lists, tuples and `CallbackList`s."""
     flat = []
     for callback in keras.tree.flatten(callbacks):
         if isinstance(callback, keras.callbacks.CallbackList):
-            flat += _flat(callback.callbacks)
+            flat += flat(callback.callbacks)
         elif isinstance(callback, keras.callbacks.Callback):
             flat.append(callback)
         else:

@@ -137,14 +137,79 @@ def test_class_weights_of_pipelines(embedder):
     history = tiny.fit(model, pipeline(), None, class_weight=weights)
     model.optimizer.learning_rate = rate
     assert history["loss"] == pytest.approx([expected], rel=1e-4)
-    with pytest.raises(ValueError, match="known number of batches"):
-        tiny.fit(model, of_unknown_length(), None, class_weight=weights)
+    weighted = pipeline(X, Y, each).filter(lambda x, y, weight: True)
+    with pytest.raises(ValueError, match="without `sample_weight`"):
+        tiny.fit(model, weighted, None, class_weight=weights)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_class_weights_of_batches_until_the_end(embedder):
+    weights, expected = {0: 2.0, 1: 0.5, 3: 0.0}, []
+    for data in (pipeline(), of_unknown_length()):
+        model = embedder("function of NumPy")
+        before = model.get_weights()
+        expected.append(tiny.fit(model, data, None, class_weight=weights)["loss"])
+        model.set_weights(before)
+    assert expected[1] == pytest.approx(expected[0], rel=1e-5)
 
 
 def test_labels_are_seen_where_the_graph_is_left(embedder):
     model = embedder("function of NumPy")
     with pytest.raises(ValueError, match="from 1 to 4"):
         tiny.fit(model, pipeline(X, Y + 1), None)
+
+
+SMALL = tiny.INPUTS, tiny.LABELS
+UNSEEN = {
+    "wrong labels": (tiny.LABELS + 1, "labels are not all from 0 to 3"),
+    "many classes": (tiny.LABELS, "more classes .* num_sampled=3"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_labels_of_tf_data_are_checked_or_told_of(name):
+    labels, cause = UNSEEN[name]
+    layer = khp.layers.SampledProxies(4, 3, seed=0)
+    model = tiny.compiled_model(khp.losses.NormalizedSoftmaxLoss(), layer)
+    data = pipeline(tiny.INPUTS, labels)
+    if keras.backend.backend() == "tensorflow":
+        with pytest.warns(UserWarning, match=f"by batch 1 of epoch 1.*{cause}") as told:
+            history = tiny.fit(model, data, None, epochs=2, validation_data=data)
+        assert np.isnan(history["loss"]).all()
+        assert sum("not checked on TensorFlow" in str(w.message) for w in told) == 1
+        with pytest.warns(UserWarning, match=f"of the evaluation.*{cause}"):
+            assert np.isnan(model.evaluate(data, verbose=0))
+        return
+    expected = "Received labels from 1 to 4" if "wrong" in name else "of 4 classes"
+    for act in (model.evaluate, model.fit):
+        with pytest.raises(ValueError, match=expected):
+            act(data, verbose=0)
+
+
+def test_labels_of_grain_are_checked():
+    grain = pytest.importorskip("grain")
+    source = grain.MapDataset.source(np.arange(24))
+
+    def batches(labels):
+        return source.map(lambda i: (tiny.INPUTS[i], labels[i])).batch(8)
+
+    model = tiny.compiled_model(optimizer="sgd")
+    expected = model.evaluate(*SMALL, 8, verbose=0)
+    good, bad = batches(tiny.LABELS), batches(tiny.LABELS + 1)
+    for kind in (lambda data: data, lambda data: data.to_iter_dataset()):
+        actual = model.evaluate(kind(good), verbose=0)
+        assert actual == pytest.approx(expected, rel=1e-5)
+        with pytest.raises(ValueError, match="Received labels from 1 to 4"):
+            tiny.fit(model, kind(bad), None)
+
+
+def test_a_loss_that_is_not_finite_is_told_of(recwarn):
+    model = tiny.compiled_model(optimizer="sgd")
+    tiny.fit(model, validation_data=SMALL)
+    assert not any("The loss is" in str(each.message) for each in recwarn)
+    inputs = np.where(np.arange(24)[:, None] == 9, np.nan, tiny.INPUTS)
+    with pytest.warns(UserWarning, match="is nan, by batch 2 of epoch 1: the learning"):
+        tiny.fit(model, inputs, shuffle=False)
 
 
 def test_an_error_of_the_preprocessor_is_the_users(embedder):
