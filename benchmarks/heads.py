@@ -17,7 +17,9 @@ classes.
 
 Every result is a line of `runs/heads/results.jsonl`. A killed script repeats the run
 that it was in, and no other. At the end, or at once with `--summary`, they are
-condensed to `benchmarks/heads.json`, from which `tools/docs_pictures.py` draws.
+condensed to `benchmarks/heads.json`, from which `tools/docs_pictures.py` draws. What
+that file holds of methods without results here stays in it, as long as it agrees with
+the results of what they are compared to.
 """
 
 import argparse
@@ -533,7 +535,10 @@ def photos_and_backbone(name, root):
         data = khp.datasets.load("glyphs")
     elif name == "fashion":
         preset, size = "efficientnet_lite0_imagenet", {"image_shape": (96, 96, 3)}
-        data = khp.datasets.load("fashion_products", root=root, image_size=96)
+        # Of all 40,982 photos; decoded batch by batch, they take some 1.1 GB together.
+        data = khp.datasets.load(
+            "fashion_products", root=root, image_size=96, memory_limit=2 << 30
+        )
     else:
         preset, size = "efficientnet_lite0_imagenet", {"image_shape": (128, 128, 3)}
         data = khp.datasets.load(
@@ -556,10 +561,11 @@ def pooled(embedder, images):
     )
 
 
-def summarize(results, seeds):
+def summarize(results, seeds, before=()):
     """The results in brief: of each method its settings, means and differences.
 
-    Methods of which seeds are missing are left out.
+    Methods of which seeds are missing are left out, or stay as they were `before`, in
+    an earlier summary.
 
     A difference is to the method that it is compared to, seed by seed: the mean, and
     half of its 95% interval by Student's t.
@@ -598,6 +604,7 @@ def summarize(results, seeds):
                 for metric in entry["means"]
             }
         summary.append(entry)
+    summary += _kept(before, {_place(each): each for each in summary})
     names = ["features alone", *METHODS]
     return sorted(
         summary,
@@ -608,6 +615,31 @@ def summarize(results, seeds):
             names.index(each["method"]),
         ),
     )
+
+
+def _place(entry, method=None):
+    where = (entry["data"], entry["photos"], entry["classes"])
+    return *where, method or entry["method"]
+
+
+def _kept(before, anew):
+    """What was not run anew, and was compared to what runs alike again.
+
+    Raises:
+        ValueError: if its base has other means now than it was compared to.
+    """
+    kept = [each for each in before if _place(each) not in anew]
+    for each in kept:
+        base = anew.get(_place(each, each.get("against")))
+        for metric, (gap, _) in each.get("differences", {}).items():
+            # Three numbers that are rounded to four digits.
+            if base and abs(each["means"][metric] - gap - base["means"][metric]) > 2e-4:
+                raise ValueError(
+                    f"{each['method']} on {each['data']} was compared to a "
+                    f"{each['against']} with another {metric} than it has now. Run it, "
+                    f"or delete it from {SUMMARY.name}."
+                )
+    return kept
 
 
 def _mean(values, digits=4):
@@ -661,7 +693,8 @@ def main():
             for name in ON_PARTS:
                 if name in args.methods:
                     test(results, experiment, data, name, args.seeds, part)
-    summary = summarize(results, args.seeds)
+    before = json.loads(SUMMARY.read_text()) if SUMMARY.exists() else []
+    summary = summarize(results, args.seeds, before)
     files.write(SUMMARY, "[\n" + ",\n".join(map(json.dumps, summary)) + "\n]\n")
     print_tables(summary)
 

@@ -135,3 +135,31 @@ def test_a_part_of_the_photos_and_of_the_classes(heads):
     half = experiment.train_part(1.0, 0.5)
     assert (len(half), half.num_classes) == (6, 2)
     assert set(half.class_names[0]) < set(experiment.parts.train.class_names[0])
+
+
+def results_of(means):
+    """Two seeds of each method, whose Recall@1 is around its mean."""
+    records = [
+        {
+            **{"data": "glyphs", "photos": 1.0, "classes": 1.0, "method": method},
+            **{"kind": "test", "number": seed, "seconds": 1, "settings": {}},
+            "scores": {"recall@1": mean + offset},
+        }
+        for method, mean in means.items()
+        for seed, offset in enumerate((-0.01, 0.01))
+    ]
+    return types.SimpleNamespace(records=dict(enumerate(records)))
+
+
+def test_what_was_not_run_anew_stays_if_its_base_is_what_it_was(heads):
+    before = heads.summarize(results_of({"Proxy-Anchor": 0.5, "Hyp": 0.6}), 2)
+    anew = results_of({"Proxy-Anchor": 0.5, "HIER": 0.7})
+    summary = heads.summarize(anew, 2, before)
+    gaps = {
+        each["method"]: each["differences"]["recall@1"][0]
+        for each in summary
+        if "differences" in each
+    }
+    assert gaps == {"HIER": 0.2, "Hyp": 0.1}
+    with pytest.raises(ValueError, match="Hyp on glyphs was compared to a Proxy-Anch"):
+        heads.summarize(results_of({"Proxy-Anchor": 0.501}), 2, before)
