@@ -17,6 +17,8 @@ import functools
 
 import numpy as np
 
+from keras_hierproxy.retrieval.metrics import places_of
+
 
 class Matches:
     """`matched`, and what the metrics count in it, counted once for all of them.
@@ -48,7 +50,7 @@ class Matches:
     @functools.cached_property
     def places(self):
         """Row, rank (from 1) and number of shared levels of every match, row by row."""
-        rows, columns = np.nonzero(self.matched)
+        rows, columns = places_of(self.matched > 0)
         return rows, 1 + columns, self.matched[rows, columns]
 
     @classmethod
@@ -112,16 +114,17 @@ def asi(matched):
     matched, counts = matches.matched, matches.counts
     num_matching = counts[:, 1:].sum(axis=1)
     deepest = num_matching.max(initial=0)
-    ranks = np.arange(1, deepest + 1)
-    shared = np.zeros((len(matched), deepest))
-    before = np.zeros((len(matched), 1), int)
+    # Of 32 bits, which pass through memory in half the time.
+    counts = counts.astype("int32")
+    ranks = np.arange(1, deepest + 1, dtype="int32")
+    shared = np.zeros((len(matched), deepest), "int32")
+    before = np.zeros((len(matched), 1), "int32")
     for level in range(counts.shape[1] - 1, 0, -1):
         count = counts[:, level, None]
-        found = (matched[:, :deepest] == level).cumsum(axis=1)
+        found = (matched[:, :deepest] == level).cumsum(axis=1, dtype="int32")
         shared += np.minimum(found, np.clip(ranks - before, 0, count))
         before = before + count
-    shared /= ranks
-    total = np.sum(shared, axis=1, where=ranks <= num_matching[:, None])
+    total = np.sum(shared / ranks, axis=1, where=ranks <= num_matching[:, None])
     return _ratio(total, num_matching)
 
 

@@ -278,7 +278,8 @@ class _Values:
         # the last rank.
         self.query_labels = np.where(query_labels == DISTRACTOR, -2, query_labels)
         none = np.full_like(gallery_labels[:1], DISTRACTOR)
-        self.gallery_labels = np.concatenate([gallery_labels, none])
+        # A row a level: the labels of a whole ranking are taken out of it.
+        self.gallery_labels = np.concatenate([gallery_labels, none]).T.copy()
         # Of no class on the coarsest level: of none on the others.
         self.asked = query_labels[:, -1] != DISTRACTOR
         self.num_distractors = int((gallery_labels[:, -1] == DISTRACTOR).sum())
@@ -324,7 +325,7 @@ class _Values:
             if "all" not in self.needs:
                 neighbors = indices[:, : self.depths[rows, level].max()]
             relevance = (
-                self.gallery_labels[neighbors, level]
+                self.gallery_labels[level][neighbors]
                 == self.query_labels[rows, level][:, None]
             )
             for name, score in self.by_level.items():
