@@ -1,6 +1,7 @@
 """The engine "milvus": it answers as the one in this process does."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -277,64 +278,76 @@ def test_threads_search_while_another_adds(uri):
     assert not wrong and len(gallery) == 70
 
 
-# What is there, and then more.
-WRITER = """
+# Imports once, and forks for each kill. Tells what is there, and then what is added.
+WRITERS = """
+import os
 import sys
 import numpy as np
 import keras_hierproxy as khp
-gallery = khp.Gallery(dimension=3, engine="milvus", uri=sys.argv[1])
-labels = []
-if len(gallery):
-    [labels] = gallery.search(points=[[1, 1, 1]], k=len(gallery)).labels.tolist()
-steps = [int(label.split()[1]) for label in labels]
-print(steps, flush=True)
-for step in range(max(steps, default=-1) + 1, 100000):
-    gallery.add(points=np.full((10, 3), 1.0 + step), labels=[f"step {step}"] * 10)
-    print(step, flush=True)
+
+def write():
+    gallery = khp.Gallery(dimension=3, engine="milvus", uri=sys.argv[1])
+    labels = []
+    if len(gallery):
+        [labels] = gallery.search(points=[[1, 1, 1]], k=len(gallery)).labels.tolist()
+    steps = [int(label.split()[1]) for label in labels]
+    tell(steps)
+    for step in range(max(steps, default=-1) + 1, 100000):
+        gallery.add(points=np.full((10, 3), 1.0 + step), labels=[f"step {step}"] * 10)
+        tell(step)
+
+def tell(what):
+    os.write(1, f"{what}\\n".encode())  # in one piece, whenever it is killed
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        write()
+    tell(child)
+    os.waitpid(child, 0)
+    tell("killed")
 """
 
 
 @pytest.mark.nightly
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_sigkill(tmp_path):
     """Nothing that was reported is lost, and nothing that little is there in part."""
-    command, reported = [sys.executable, "-c", WRITER, f"{tmp_path}/killed.db"], -1
-    for more in (3, 6, 9, 0):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            steps = json.loads(process.stdout.readline())
-            lines = [process.stdout.readline() for _ in range(more)]
-            process.send_signal(signal.SIGKILL)
-            lines += process.stdout.read().split("\n")
-        counts = {step: steps.count(step) for step in set(steps)}
-        assert set(counts.values()) <= {10} and max(counts, default=-1) >= reported
-        assert sorted(counts) == list(range(len(counts)))
-        reported = max([reported, *(int(line) for line in lines if line.strip())])
+    command, reported = [sys.executable, "-c", WRITERS, f"{tmp_path}/killed.db"], -1
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, bufsize=1, **pipes) as writers:
+        for more in (3, 6, 9, 0):
+            writers.stdin.write("again\n")
+            # The writer's first line and its parent's come in either order.
+            first = [json.loads(writers.stdout.readline()) for _ in range(2)]
+            process, steps = sorted(first, key=lambda line: isinstance(line, list))
+            lines = [writers.stdout.readline() for _ in range(more)]
+            os.kill(process, signal.SIGKILL)
+            lines += iter(writers.stdout.readline, "killed\n")
+            counts = {step: steps.count(step) for step in set(steps)}
+            assert set(counts.values()) <= {10}
+            assert max(counts, default=-1) >= reported
+            assert sorted(counts) == list(range(len(counts)))
+            reported = max([reported, *map(int, lines)])
+        writers.stdin.close()
     assert reported >= 17
 
 
-FULL = """
-import resource
-import sys
-import numpy as np
-import keras_hierproxy as khp
-gallery = khp.Gallery(dimension=64, engine="milvus", uri=sys.argv[1])
-points = np.random.default_rng(0).normal(size=(3000, 64))
-gallery.add(points=points[:9], labels=["a"] * 9)
-hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
-try:
-    gallery.add(points=points, labels=["b"] * 3000)
-except OSError as error:
-    print(error)
-resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-gallery = khp.Gallery(engine="milvus", uri=sys.argv[1])
-assert gallery.ids.tolist() == list(range(9)), len(gallery)
-assert gallery.search(points=points[:9], k=1).ids.ravel().tolist() == list(range(9))
-ids = gallery.add(points=points[:3], labels=["b"] * 3)
-print(len(khp.Gallery(engine="milvus", uri=sys.argv[1])), ids.min() > 8)
-"""
-
-
 def test_a_full_disk(tmp_path):
-    command = [sys.executable, "-c", FULL, f"{tmp_path}/full.db"]
-    lines = subprocess.check_output(command, text=True).splitlines()
-    assert "full.db" in lines[0] and lines[1] == "12 True"
+    resource = pytest.importorskip("resource", reason="limits the size of files")
+    place = {"engine": "milvus", "uri": f"{tmp_path}/full.db"}
+    gallery = khp.Gallery(dimension=64, **place)
+    many = np.random.default_rng(0).normal(size=(3000, 64))
+    gallery.add(points=many[:9], labels=["a"] * 9)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="full.db"):
+            gallery.add(points=many, labels=["b"] * 3000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    gallery = khp.Gallery(**place)
+    assert gallery.ids.tolist() == list(range(9))
+    assert gallery.search(points=many[:9], k=1).ids.ravel().tolist() == list(range(9))
+    ids = gallery.add(points=many[:3], labels=["b"] * 3)
+    assert len(khp.Gallery(**place)) == 12 and ids.min() > 8

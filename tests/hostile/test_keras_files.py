@@ -65,6 +65,13 @@ def with_config(**values):
     return action
 
 
+def with_preprocessor(preprocessor):
+    # Serialized in the test: Keras imports TensorFlow for it.
+    return lambda folder: with_config(
+        preprocessor=keras.saving.serialize_keras_object(preprocessor)
+    )(folder)
+
+
 def with_weights(change):
     def action(folder):
         content = io.BytesIO(members()["model.weights.h5"])
@@ -97,18 +104,14 @@ def infinite(file):
     file["layers/dense/vars/0"][0] = np.inf
 
 
-LAMBDA = keras.saving.serialize_keras_object(keras.layers.Lambda(lambda x: x))
+LAMBDA = keras.layers.Lambda(lambda x: x)
 CASES = [
     right("as it was saved", with_members({}), is_whole),
     right("a file of an editor", with_members({"metadata.json": "{}"}), is_whole),
     right("compressed", with_members({}, compression=zipfile.ZIP_DEFLATED), is_whole),
-    right(
-        "a registered function",
-        with_config(preprocessor=keras.saving.serialize_keras_object(twice)),
-        is_whole,
-    ),
-    refused("lambda", with_config(preprocessor=LAMBDA), "run code"),
-    refused("lambda, unsafe", unsafe(with_config(preprocessor=LAMBDA)), "run code"),
+    right("a registered function", with_preprocessor(twice), is_whole),
+    refused("lambda", with_preprocessor(LAMBDA), "run code"),
+    refused("lambda, unsafe", unsafe(with_preprocessor(LAMBDA)), "run code"),
     refused(
         "function of os", with_config(preprocessor=function("system", "os")), "system"
     ),
