@@ -18,21 +18,22 @@ RUNS = ("vectors", "hyperbolic", "images")
 def results(tmp_path_factory):
     """Folders with the final states of runs that were left alone, and that were not.
 
-    One process kills each run half-way, in a copy of itself that begins anew, and then
-    takes each from the start to the end; another resumes what was killed.
+    Killed half-way, resumed, and from start to end are processes of their own.
     """
     folders = {name: tmp_path_factory.mktemp(name) for name in ("through", "resumed")}
     for folder, run in itertools.product(folders.values(), RUNS):
         (folder / run).mkdir()
 
-    def train(*modes):
-        arguments = [
-            (mode, run, folders[folder] / run) for mode, folder in modes for run in RUNS
-        ]
-        finish(start("train", *itertools.chain(*arguments)))
+    def arguments(mode, folder, *names):
+        places = [(run, folders[folder] / run) for run in names]
+        return [mode, *itertools.chain(*places), "--"]
 
-    train(("killed", "resumed"), ("through", "through"))
-    train(("resumed", "resumed"))
+    killed = [arguments("killed", "resumed", run) for run in RUNS]
+    others = [
+        arguments("resumed", "resumed", *RUNS),
+        arguments("through", "through", *RUNS),
+    ]
+    finish(start("train", *[*itertools.chain(*killed, *others)][:-1]))
     return folders
 
 

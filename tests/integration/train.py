@@ -1,11 +1,12 @@
 """Trains to the end, or is killed, or resumes.
 
-    python -m tests.integration.train MODE RUN FOLDER [MODE RUN FOLDER ...]
+    python -m tests.integration.train MODE RUN FOLDER [RUN FOLDER ...] [-- MODE ...]
 
 RUN is one of RUNS below. `through` writes the final state to FOLDER/RUN.npz.
-`killed` backs up to FOLDER/backup after each epoch and kills itself in the fourth, in a
-copy of this process, so that it comes before all others: a backend that has computed
-cannot be copied. `resumed` goes on from there, and writes what `through` writes.
+`killed` backs up to FOLDER/backup after each epoch and kills itself in the fourth;
+`resumed` goes on from there, and writes what `through` writes. Each MODE trains in a
+copy of this process, which has imported everything and computed nothing: a backend
+that has computed cannot be copied.
 """
 
 import os
@@ -49,19 +50,28 @@ def train(mode, run, folder):
     np.savez(folder / f"{run}.npz", **runs.state(model))
 
 
-def train_in_a_copy(*arguments):
-    """Trains in a copy of this process, which must be killed."""
+def train_in_a_copy(mode, *rest):
+    """Trains in a copy of this process, which must end, or be killed, as it should.
+
+    Args:
+        mode: as of the command line.
+        *rest: RUN and FOLDER in turn.
+    """
     copy = os.fork()
     if not copy:
+        code = 1
         try:
-            train(*arguments)
+            for run, folder in zip(rest[::2], rest[1::2], strict=True):
+                train(mode, run, Path(folder))
+            code = 0
         finally:
-            os._exit(1)
+            sys.stdout.flush()
+            os._exit(code)
     _, status = os.waitpid(copy, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    expected = -signal.SIGKILL if mode == "killed" else 0
+    assert os.waitstatus_to_exitcode(status) == expected
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    for mode, run, folder in zip(*(arguments[i::3] for i in range(3)), strict=True):
-        (train_in_a_copy if mode == "killed" else train)(mode, run, Path(folder))
+    for copy in " ".join(sys.argv[1:]).split(" -- "):
+        train_in_a_copy(*copy.split())
