@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from markdown.extensions.toc import slugify
 from typer.main import get_command
 
 import hierproxy
@@ -105,15 +106,23 @@ def test_make_target(target):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     """Those to the reference are made with it: `make docs` follows them."""
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
+    links = re.findall(r"\]\(([^)#]+)(#[^)]*)?\)", page.read_text("utf-8"))
     missing = [
-        link
-        for link in links
+        link + section
+        for link, section in links
         if not link.startswith("https://")
         and "reference/" not in link
-        and not (page.parent / link).exists()
+        and not is_there(page.parent / link, section)
     ]
     assert not missing
+
+
+def is_there(file, section):
+    """Whether a file is there, and of a page its section."""
+    if not file.exists() or file.suffix != ".md" or not section:
+        return file.exists()
+    titles = re.findall("^#+ (.*)$", file.read_text("utf-8"), re.M)
+    return section[1:] in [slugify(title, "-") for title in titles]
 
 
 @pytest.mark.host
