@@ -1,5 +1,7 @@
 """A pyramid of proxies: classes, and coarser groups of them."""
 
+import base64
+
 import keras
 import numpy as np
 from keras import ops
@@ -14,6 +16,9 @@ from keras_hierproxy.layers.clustering import (
 from keras_hierproxy.layers.large_tables import read_parts
 from keras_hierproxy.layers.proxies import Proxies, _without_padding
 from keras_hierproxy.trees import Tree, pruned
+
+# Numbers of a taxonomy that stand one by one in a configuration.
+_MOST_IN_LISTS = 2**16
 
 
 @keras.saving.register_keras_serializable(package="keras_hierproxy")
@@ -309,8 +314,36 @@ class HierProxies(Proxies):
         if self._given_taxonomy is not None:
             # Also a variable; but a layer made from its config alone, as a clone or
             # a preset without weights is, has no other.
-            levels = {"taxonomy": self._given_taxonomy.tolist()}
+            levels = {"taxonomy": _packed(self._given_taxonomy)}
         return {**super().get_config(), **levels}
+
+    @classmethod
+    def from_config(cls, config):
+        if config.get("taxonomy") is None:
+            return super().from_config(config)
+        # Lists of a million Keras would keep, at 200 bytes a class.
+        taxonomy = _unpacked(config["taxonomy"], config["num_classes"])
+        return super().from_config({**config, "taxonomy": taxonomy})
+
+
+def _packed(taxonomy):
+    """A taxonomy as a configuration holds it: lists, or of very many classes base64."""
+    if taxonomy.size <= _MOST_IN_LISTS:
+        return taxonomy.tolist()
+    return base64.b64encode(taxonomy.astype("<i4").tobytes()).decode()
+
+
+def _unpacked(taxonomy, num_classes):
+    if not isinstance(taxonomy, str):
+        return np.asarray(taxonomy)
+    try:
+        numbers = np.frombuffer(base64.b64decode(taxonomy, validate=True), "<i4")
+        return numbers.reshape(num_classes, -1)
+    except ValueError as error:
+        raise ValueError(
+            "The configuration's taxonomy is not what was saved: it must be base64 of "
+            f"4 bytes for each of {num_classes} classes and each level. {error}."
+        ) from error
 
 
 def replicated(name, shape, dtype="float32", trainable=False):

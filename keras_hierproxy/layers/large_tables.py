@@ -17,6 +17,9 @@ from keras_hierproxy.ops.rows import is_known
 # Numbers of a large table, and of a part: 64 and 4 MB.
 _LARGE, _PART = 2**24, 2**20
 _OF_PART = ".part"
+# So many parts TensorFlow puts together at once: freed, pieces of 64 MB go back to the
+# system, where those of 4 MB stay with the process.
+_PARTS_AT_ONCE = 16
 # Backends take over arrays that begin at a multiple of so many bytes, and copy others.
 _ALIGNMENT = 64
 
@@ -172,7 +175,7 @@ class _VarianceScalingInParts(keras.initializers.Initializer):
         mode, seed = self.initializer.mode, self.initializer.seed
         if not isinstance(seed, keras.random.SeedGenerator):
             seed = keras.random.SeedGenerator(seed)
-        parts, table = [], None
+        parts, together, table = [], [], None
         for part in parts_of(shape):
             num = part.stop - part.start
             # The variance is the scale over a mean of the shape.
@@ -189,6 +192,9 @@ class _VarianceScalingInParts(keras.initializers.Initializer):
             drawn = draw((num, dimension), dtype)
             if keras.config.backend() == "tensorflow":
                 parts.append(drawn)  # whose arrays cannot be written to
+                if len(parts) == _PARTS_AT_ONCE:
+                    together.append(ops.concatenate(parts))
+                    parts = []
                 continue
             in_place = hasattr(drawn, "index_copy_")  # of PyTorch
             if not (in_place or is_known(drawn)):
@@ -197,5 +203,8 @@ class _VarianceScalingInParts(keras.initializers.Initializer):
             if table is None:
                 table = (ops.zeros if in_place else _zeros)(shape, dtype)
             table[part] = drawn if in_place else ops.convert_to_numpy(drawn)
-        # The dtype has JAX take the table over.
-        return ops.concatenate(parts) if parts else ops.convert_to_tensor(table, dtype)
+        if table is None:
+            together += parts
+            del parts, drawn
+            return ops.concatenate(together)
+        return ops.convert_to_tensor(table, dtype)  # the dtype has JAX take it over

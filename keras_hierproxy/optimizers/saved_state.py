@@ -8,9 +8,12 @@ import numpy as np
 
 from keras_hierproxy.keras_internals import TORCH_OPTIMIZERS
 from keras_hierproxy.layers.large_tables import (
+    fill,
+    is_large,
     store_rows,
     stored_names,
     stored_parts,
+    stored_shape,
 )
 
 
@@ -49,9 +52,7 @@ def _load_own(optimizer, store):
     own = _own_variables(optimizer)
     if len(stored_names(store)) == len(own):
         for i, variable in enumerate(own):
-            parts = [*stored_parts(store, str(i))]
-            saved = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            variable.assign(_with_rows_of(variable, saved))
+            _load_variable(variable, store, str(i))
         return
     # Saved when all of the parts' variables were saved here, too; or of other layers,
     # of which Keras warns.
@@ -59,6 +60,15 @@ def _load_own(optimizer, store):
     if set(store.keys()) == set(variables):
         store = {key: _with_rows_of(v, store[key]) for key, v in variables.items()}
     type(optimizer).load_own_variables(optimizer, store)
+
+
+def _load_variable(variable, store, name):
+    if is_large(variable.shape) and stored_shape(store, name) == variable.shape:
+        fill(variable, stored_parts(store, name))
+        return
+    parts = [*stored_parts(store, name)]
+    saved = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    variable.assign(_with_rows_of(variable, saved))
 
 
 def _with_rows_of(variable, saved):
