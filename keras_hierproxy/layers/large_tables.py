@@ -12,7 +12,6 @@ import numpy as np
 from keras import ops
 
 from keras_hierproxy.ops import read_rows, write_rows
-from keras_hierproxy.ops.rows import is_known
 
 # Numbers of a large table, and of a part: 64 and 4 MB.
 _LARGE, _PART = 2**24, 2**20
@@ -197,9 +196,6 @@ class _VarianceScalingInParts(keras.initializers.Initializer):
                     parts = []
                 continue
             in_place = hasattr(drawn, "index_copy_")  # of PyTorch
-            if not (in_place or is_known(drawn)):
-                # Compiled, where Keras has several devices draw their own rows.
-                return self.initializer(shape, dtype)
             if table is None:
                 table = (ops.zeros if in_place else _zeros)(shape, dtype)
             table[part] = drawn if in_place else ops.convert_to_numpy(drawn)

@@ -149,7 +149,8 @@ class Proxies(keras.layers.Layer):
         self, name, rows, dimension, initializer=None, regularized=True, **options
     ):
         initializer = initializer or self.initializer
-        if is_large((rows, dimension)):
+        # Of several devices Keras has each draw its own rows.
+        if is_large((rows, dimension)) and not keras.distribution.distribution():
             initializer = in_parts(initializer)
         padding = -rows % _shards()
         return self.add_weight(

@@ -13,13 +13,18 @@ import keras
 import numpy as np
 
 import keras_hierproxy as khp
+from keras_hierproxy.layers import large_tables
 from tests.integration.four_devices import SCOPES
 
 CLASSES = 41
 
 
-def training():
-    """Losses, proxies, and how many rows of what a device holds."""
+def training(weights=None):
+    """Losses, proxies, and how many rows of what a device holds.
+
+    Args:
+        weights: path of what to begin with, written where it is not there yet.
+    """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(128, 12)).astype("float32")
     y = rng.integers(0, CLASSES, 128)
@@ -30,6 +35,10 @@ def training():
     )
     model = khp.models.EmbeddingModel(inputs, layer(keras.layers.Dense(8)(inputs)))
     model.compile(khp.optimizers.grouped(model), khp.losses.HierProxyLoss())
+    if weights is not None:
+        if not weights.exists():
+            model.save_weights(weights)
+        model.load_weights(weights)
     options = {"batch_size": 16, "epochs": 4, "shuffle": False, "verbose": 0}
     losses = model.fit(x, y, **options).history["loss"]
     parts = [
@@ -44,8 +53,14 @@ def training():
 
 
 if __name__ == "__main__":
-    found = {}
+    found, folder = {}, Path(sys.argv[1])
     for name, scope in SCOPES.items():
         with scope():
             found |= {f"{name}: {key}": value for key, value in training().items()}
-    np.savez(Path(sys.argv[1]) / "found.npz", **found)
+    # Tables of more than 100 numbers are large, and have parts of 40.
+    large_tables._LARGE, large_tables._PART = 100, 40
+    for name, scope in SCOPES.items():
+        with scope():
+            of_large = training(folder / "large.weights.h5")
+            found |= {f"{name}, large: {key}": each for key, each in of_large.items()}
+    np.savez(folder / "found.npz", **found)

@@ -76,10 +76,12 @@ def test_saved_and_trained_on(found, before, after):
 
 
 def test_sampled_proxies_are_those_of_one_device(tmp_path):
+    """Also of tables that are made and loaded in parts."""
     found = on_four_devices("sampled_on_four_devices", tmp_path)
-    for run, rows in (("one", 41), ("four", 11), ("two by two", 22)):
-        assert found[f"{run}: parts"].tolist() == [rows] * 3
-        for key in ("loss", "proxies"):
-            np.testing.assert_allclose(
-                found[f"{run}: {key}"], found[f"one: {key}"], rtol=1e-4, atol=1e-5
-            )
+    for size in ("", ", large"):
+        for run, rows in (("one", 41), ("four", 11), ("two by two", 22)):
+            assert found[f"{run}{size}: parts"].tolist() == [rows] * 3
+            for key in ("loss", "proxies"):
+                actual = found[f"{run}{size}: {key}"]
+                expected = found[f"one{size}: {key}"]
+                np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
