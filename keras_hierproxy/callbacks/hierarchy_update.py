@@ -26,6 +26,10 @@ class HierarchyUpdate(keras.callbacks.Callback):
         every: int, epochs between refreshes; 2 by default.
         seed: int, of k-means; the epoch is added to it.
 
+    Attributes:
+        seconds: float, how long the refreshes before this epoch took, or None where
+            there was none.
+
     Raises:
         ValueError: at the start of training, if the model has no hierarchy to
             learn.
@@ -48,6 +52,7 @@ class HierarchyUpdate(keras.callbacks.Callback):
         self.warmup_epochs = checks.integer("warmup_epochs", warmup_epochs, least=0)
         self.every = checks.integer("every", every, least=1)
         self.seed = checks.integer("seed", seed, least=0)
+        self.seconds = None
 
     def on_train_begin(self, logs=None):
         layers = learned_hierarchies(self.model)
@@ -69,18 +74,20 @@ class HierarchyUpdate(keras.callbacks.Callback):
             )
 
     def on_epoch_begin(self, epoch, logs=None):
-        since = epoch - self.warmup_epochs
+        self.seconds, since = None, epoch - self.warmup_epochs
         if since < 0 or since % self.every:
             return
         verbose = bool(self.params.get("verbose"))
+        self.seconds = 0.0
         for layer in learned_hierarchies(self.model):
             start = time.monotonic()
             layer.refresh(seed=self.seed + epoch, verbose=verbose)
+            seconds = time.monotonic() - start
+            self.seconds += seconds
             if verbose:
                 print(
-                    f"Hierarchy of {layer.name!r} learned in "
-                    f"{time.monotonic() - start:.1f} s, again every {self.every} "
-                    "epoch(s)."
+                    f"Hierarchy of {layer.name!r} learned in {seconds:.1f} s, again "
+                    f"every {self.every} epoch(s)."
                 )
 
 

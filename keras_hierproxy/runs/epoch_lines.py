@@ -12,6 +12,8 @@ class EpochLines(keras.callbacks.Callback):
     """A progress bar for the current epoch, a line for each finished one.
 
     A context manager, so that the bar goes also where training ends by an exception.
+    A line before that of its epoch tells of a hierarchy that was learned anew, by one of
+    the attribute `updates`, `HierarchyUpdate`s that run before.
 
     Args:
         console: `rich.console.Console`; where it is no terminal, only lines are
@@ -26,6 +28,7 @@ class EpochLines(keras.callbacks.Callback):
         self.epochs = epochs
         self.metric = metric
         self.progress = terminal_bar(console, MofNCompleteColumn())
+        self.updates = []
 
     def __enter__(self):
         self.progress.start()
@@ -35,6 +38,9 @@ class EpochLines(keras.callbacks.Callback):
         self.progress.stop()
 
     def on_epoch_begin(self, epoch, logs=None):
+        for update in self.updates:
+            if update.seconds is not None:
+                self.console.print(f"hierarchy refreshed in {update.seconds:.1f} s")
         self.name = f"epoch {epoch + 1}/{self.epochs}"
         self.started = time.monotonic()
         self.task = self.progress.add_task(self.name, total=self.params["steps"])

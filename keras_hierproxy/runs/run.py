@@ -23,6 +23,7 @@ from keras_hierproxy import files, recipes
 from keras_hierproxy.callbacks import RetrievalEvaluation
 from keras_hierproxy.models.backup import read_metadata
 from keras_hierproxy.runs.ending import write_ending
+from keras_hierproxy.runs.epoch_lines import EpochLines
 from keras_hierproxy.runs.folders import check_empty
 from keras_hierproxy.runs.frozen import computed_once
 from keras_hierproxy.runs.history import (
@@ -150,7 +151,11 @@ class Run:
         with self._alone(), StopOnInterrupt() as interrupt:
             # Before: nothing is lost by Ctrl-C up to here.
             embedder, batches = self._what_trains()
-            callbacks = [*recipes.callbacks(self.recipe), *self._keepers(), *callbacks]
+            updates = recipes.callbacks(self.recipe)
+            for lines in callbacks:
+                if isinstance(lines, EpochLines):
+                    lines.updates = updates
+            callbacks = [*updates, *self._keepers(), *callbacks]
             options = {"epochs": self.recipe.training.epochs, "verbose": 0}
             try:
                 embedder.fit(batches, callbacks=[*callbacks, interrupt], **options)

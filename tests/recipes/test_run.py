@@ -88,6 +88,19 @@ def test_a_run_by_a_recipe(call, recipe):
 
 
 @once
+def test_a_refreshed_hierarchy_is_told(call, recipe):
+    hierarchy = "{level_sizes=[3],level_weights=[1.0,0.5],learned=true"
+    hierarchy += ",warmup_epochs=1,every=1}"
+    options = ("--set", f"proxies.hierarchy={hierarchy}")
+    code, stdout, stderr = call("train", "--recipe", recipe, *options, "--epochs", 3)
+    assert code == 0, stderr
+    told = re.findall(r"^(epoch \d|hierarchy refreshed in [\d.]+ s)", stdout, re.M)
+    told = [line.split(" in ")[0] for line in told]
+    refreshed = "hierarchy refreshed"
+    assert told == ["epoch 1", refreshed, "epoch 2", refreshed, "epoch 3"]
+
+
+@once
 def test_ctrl_c_and_resume(call, recipe, monkeypatch):
     options = ("train", "--recipe", recipe, "--set", 'optimizer.schedule.name="cosine"')
     assert call(*options, "-o", "whole")[0] == 0
