@@ -44,18 +44,18 @@ def prepare_callbacks(model, callbacks, has_validation_data):
 
 def flat(callbacks):
     """Single callbacks out of nested lists, tuples and `CallbackList`s."""
-    flat = []
+    found = []
     for callback in keras.tree.flatten(callbacks):
         if isinstance(callback, keras.callbacks.CallbackList):
-            flat += flat(callback.callbacks)
+            found += flat(callback.callbacks)
         elif isinstance(callback, keras.callbacks.Callback):
-            flat.append(callback)
+            found.append(callback)
         else:
             raise ValueError(
                 "`callbacks` must be `keras.callbacks.Callback`s, one or lists of "
                 f"them. Received: {callback!r}."
             )
-    return flat
+    return found
 
 
 class LogOrthogonality(keras.callbacks.Callback):
