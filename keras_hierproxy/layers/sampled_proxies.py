@@ -56,7 +56,7 @@ class SampledProxies(HierProxies):
     Args:
         num_classes: int, C.
         num_sampled: int, S, from the classes of a batch to C; 4,096, of which a step
-            takes some 10 ms on two cores in 64 dimensions.
+            takes some 10 to 35 ms on two cores in 64 dimensions.
         level_sizes, taxonomy: as of `HierProxies`; by default no coarse levels.
         centers_per_class: int, rows a class.
         initializer: Keras initializer; `"he_normal"` as of `Proxies`.
