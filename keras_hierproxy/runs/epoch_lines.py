@@ -12,8 +12,8 @@ class EpochLines(keras.callbacks.Callback):
     """A progress bar for the current epoch, a line for each finished one.
 
     A context manager, so that the bar goes also where training ends by an exception.
-    A line before that of its epoch tells of a hierarchy that was learned anew, by one of
-    the attribute `updates`, `HierarchyUpdate`s that run before.
+    A line before that of its epoch tells of a hierarchy that was learned anew, by one
+    of the attribute `updates`, `HierarchyUpdate`s that run before.
 
     Args:
         console: `rich.console.Console`; where it is no terminal, only lines are
