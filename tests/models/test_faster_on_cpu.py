@@ -78,7 +78,12 @@ def computed(layer, context):
 def test_computes_what_keras_does(layer):
     if layer not in [*FASTER, *OTHERS]:
         pytest.skip("is left as it is here")
-    _, expected = computed(layer, lambda model: contextlib.nullcontext())
+    try:
+        _, expected = computed(layer, lambda model: contextlib.nullcontext())
+    except Exception as error:
+        if "only supports the NHWC" not in str(error):
+            raise
+        pytest.skip("TensorFlow has none on a CPU where it leaves oneDNN off")
     changed, actual = computed(layer, faster_on_cpu)
     assert changed == (layer in FASTER)
     tolerance = 1e-2 if layer.compute_dtype == "bfloat16" else 1e-4
