@@ -573,8 +573,7 @@ def summarize(results, seeds, before=()):
     runs = collections.defaultdict(dict)
     for record in results.records.values():
         if record["kind"] == "test":
-            where = (record["data"], record["photos"], record["classes"])
-            runs[(*where, record["method"])][record["number"]] = record
+            runs[_place(record)][record["number"]] = record
     summary = []
     for (*where, name), by_seed in runs.items():
         if name in METHODS and len(by_seed) < seeds:

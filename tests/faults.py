@@ -5,6 +5,8 @@ import errno
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 # Everything that changes what is on the disk goes through one of these.
 _WRITES = [
@@ -76,3 +78,39 @@ def full_disk(after):
 
     with _around_writes(count, leave=["unlink"]):
         yield
+
+
+# Behind a script: imports once, and forks for each kill.
+_FORKS = """
+import os
+import sys
+
+def tell(what):
+    os.write(1, f"{what}\\n".encode())  # in one piece, whenever it is killed
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        write(line)
+    os.waitpid(child, 0)
+    tell("killed")
+"""
+
+
+@contextlib.contextmanager
+def killed_writers(script, place):
+    """Gives a process that forks another for each line it is sent, to be killed.
+
+    Args:
+        script: defines `write(line)`, which runs there, knows the place as
+            `sys.argv[1]`, and says lines by `tell(what)`.
+        place: path of what is written.
+
+    Yields:
+        `subprocess.Popen` with pipes of text; its line after each kill is `killed`.
+    """
+    command = [sys.executable, "-c", script + _FORKS, str(place)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, bufsize=1, **pipes) as writers:
+        yield writers
+        writers.stdin.close()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import keras_hierproxy as khp
-from tests.faults import full_disk, moments
+from tests.faults import full_disk, killed_writers, moments
 
 pytestmark = pytest.mark.host
 SPHERE = khp.geometry.Sphere()
@@ -121,31 +121,20 @@ def test_a_full_disk_keeps_what_was_there(change, write, tmp_path):
     assert gone_on or write > 2
 
 
-# Imports once, and forks for each kill.
-WRITERS = """
+WRITER = """
 import os
 import sys
 import numpy as np
 import keras_hierproxy as khp
 
-def write(start):
+def write(line):
     gallery = khp.Gallery.load(sys.argv[1])
     tell(os.getpid())
-    for step in range(start, start + 100000):
+    for step in range(int(line), int(line) + 100000):
         gallery.add(points=np.full((10, 3), 1.0 + step), labels=[f"step {step}"] * 10)
         if step % 3 == 2:
             gallery.remove(gallery.ids[:10])
         tell(step)
-
-def tell(what):
-    os.write(1, f"{what}\\n".encode())  # in one piece, whenever it is killed
-
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        write(int(line))
-    os.waitpid(child, 0)
-    tell("killed")
 """
 
 
@@ -155,9 +144,7 @@ def test_sigkill_at_random_moments(tmp_path):
     folder = tmp_path / "gallery"
     khp.Gallery(dimension=3).save(folder)
     waits, done, reported = random.Random(0), -1, []
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [sys.executable, "-c", WRITERS, folder]
-    with subprocess.Popen(command, bufsize=1, **pipes) as writers:
+    with killed_writers(WRITER, folder) as writers:
         for _ in range(50):
             writers.stdin.write(f"{done + 1}\n")
             process = int(writers.stdout.readline())
@@ -176,7 +163,6 @@ def test_sigkill_at_random_moments(tmp_path):
             assert not reported or done >= reported[-1]
             gallery = khp.Gallery.load(folder)
             assert gallery.ids.tolist() == stored.ids.tolist()
-        writers.stdin.close()
     assert len(reported) > 9
 
 
@@ -192,7 +178,7 @@ for i in range(15):
     gallery.add(points=np.eye(3), labels=[name] * 3)
     gallery.remove(gallery.ids[-3:-2])
 if name == "first":
-    sys.exit(os.wait()[1])
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 

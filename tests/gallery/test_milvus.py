@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 import keras_hierproxy as khp
+from tests.faults import killed_writers
 from tests.gallery.test_gallery import (
     BAD,
     BAD_TO_ADD,
@@ -278,14 +278,15 @@ def test_threads_search_while_another_adds(uri):
     assert not wrong and len(gallery) == 70
 
 
-# Imports once, and forks for each kill. Tells what is there, and then what is added.
-WRITERS = """
+# Tells what is there, and then what is added.
+WRITER = """
 import os
 import sys
 import numpy as np
 import keras_hierproxy as khp
 
-def write():
+def write(line):
+    tell(os.getpid())
     gallery = khp.Gallery(dimension=3, engine="milvus", uri=sys.argv[1])
     labels = []
     if len(gallery):
@@ -295,17 +296,6 @@ def write():
     for step in range(max(steps, default=-1) + 1, 100000):
         gallery.add(points=np.full((10, 3), 1.0 + step), labels=[f"step {step}"] * 10)
         tell(step)
-
-def tell(what):
-    os.write(1, f"{what}\\n".encode())  # in one piece, whenever it is killed
-
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        write()
-    tell(child)
-    os.waitpid(child, 0)
-    tell("killed")
 """
 
 
@@ -313,14 +303,12 @@ for line in sys.stdin:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_sigkill(tmp_path):
     """Nothing that was reported is lost, and nothing that little is there in part."""
-    command, reported = [sys.executable, "-c", WRITERS, f"{tmp_path}/killed.db"], -1
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, bufsize=1, **pipes) as writers:
+    reported = -1
+    with killed_writers(WRITER, tmp_path / "killed.db") as writers:
         for more in (3, 6, 9, 0):
             writers.stdin.write("again\n")
-            # The writer's first line and its parent's come in either order.
-            first = [json.loads(writers.stdout.readline()) for _ in range(2)]
-            process, steps = sorted(first, key=lambda line: isinstance(line, list))
+            process = int(writers.stdout.readline())
+            steps = json.loads(writers.stdout.readline())
             lines = [writers.stdout.readline() for _ in range(more)]
             os.kill(process, signal.SIGKILL)
             lines += iter(writers.stdout.readline, "killed\n")
@@ -329,7 +317,6 @@ def test_sigkill(tmp_path):
             assert max(counts, default=-1) >= reported
             assert sorted(counts) == list(range(len(counts)))
             reported = max([reported, *map(int, lines)])
-        writers.stdin.close()
     assert reported >= 17
 
 

@@ -9,9 +9,11 @@ copy of this process, which has imported everything and computed nothing: a back
 that has computed cannot be copied.
 """
 
+import itertools
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import keras
@@ -64,6 +66,8 @@ def train_in_a_copy(mode, *rest):
             for run, folder in zip(rest[::2], rest[1::2], strict=True):
                 train(mode, run, Path(folder))
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(code)
@@ -73,5 +77,6 @@ def train_in_a_copy(mode, *rest):
 
 
 if __name__ == "__main__":
-    for copy in " ".join(sys.argv[1:]).split(" -- "):
-        train_in_a_copy(*copy.split())
+    for is_between, copy in itertools.groupby(sys.argv[1:], "--".__eq__):
+        if not is_between:
+            train_in_a_copy(*copy)
