@@ -2,6 +2,8 @@
 
 import textwrap
 
+import numpy as np
+
 from keras_hierproxy import checks
 from keras_hierproxy.pictures.names import shortened
 from keras_hierproxy.pictures.retrieved import (
@@ -17,6 +19,12 @@ from keras_hierproxy.pictures.save import save
 
 COLORS = {"right": "#1b7837", "near": "#e08214", "wrong": "#b2182b"}
 PLAIN = "#444444"
+# In inches: of the captions and the title, of what an image has with its texts, of
+# its longer side, and of the title at least.
+LEFT, TOP = 1.5, 0.75
+CELL_WIDTH, CELL_HEIGHT = 1.0, 1.24
+IMAGE = 0.88
+LEAST_WIDTH = 7.6
 
 
 def plot_neighbors(
@@ -59,49 +67,53 @@ def plot_neighbors(
     right, wrong = choose_queries(first_right, num_queries, seed)
     chosen = [*right, *wrong]
 
+    # All in one axes, in inches from the upper left corner: one axes for each image
+    # takes ten times as long to lay out.
     columns = num_neighbors + 1
-    figure = Figure(
-        figsize=(columns + 1.8, 1.2 * len(chosen) + 0.8), layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
-    grid = figure.subplots(len(chosen), columns, squeeze=False)
-    for row, query, neighbors, near in zip(
-        grid, queries[chosen], indices[chosen], similarities[chosen], strict=True
-    ):
-        _draw(row[0], data.images[query], PLAIN, 1.0)
-        row[0].set_ylabel(
-            _caption(data, query),
-            rotation=0, ha="right", va="center", fontsize=7, parse_math=False,
-        )  # fmt: skip
-        texts = similarity_texts(near, geometry)
-        for axes, neighbor, text in zip(row[1:], neighbors, texts, strict=True):
-            if neighbor < 0:  # the query retrieves no more
-                axes.set_axis_off()
-                continue
-            kind, shared = verdict(
-                data.labels[query], data.labels[neighbor], data.level_names
-            )
-            color = COLORS[kind]
-            _draw(axes, data.images[neighbor], color, 2.5)
-            axes.text(
-                0.96, 0.05, SIGNS[kind], transform=axes.transAxes,
-                ha="right", va="bottom", color="white", fontsize=8, fontweight="bold",
-                bbox={"facecolor": color, "edgecolor": "none", "pad": 1.5},
-            )  # fmt: skip
-            if kind == "near" and data.num_levels > 2:
-                text += f"\nsame {shortened(shared, 14)}"
-            axes.set_xlabel(text, fontsize=6, labelpad=2, parse_math=False)
-    grid[0, 0].set_title("query", fontsize=8)
-    for rank, axes in enumerate(grid[0, 1:], start=1):
-        axes.set_title(str(rank), fontsize=8)
+    width = max(LEFT + columns * CELL_WIDTH + 0.1, LEAST_WIDTH)
+    height = TOP + len(chosen) * CELL_HEIGHT
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
     words = legend(data.level_names).items()
-    figure.suptitle(
+    axes.text(
+        width / 2, 0.06,
         "   ".join(f"{SIGNS[kind]} {text}" for kind, text in words)
         + f"\nchosen: {len(right)} queries with a right nearest neighbour, "
         f"{len(wrong)} with a wrong one; the numbers are {similarity_name(geometry)}",
-        fontsize=10,
-        parse_math=False,
-    )
+        ha="center", va="top", fontsize=10, parse_math=False,
+    )  # fmt: skip
+    for column, title in enumerate(["query", *range(1, columns)]):
+        middle = LEFT + (column + 0.5) * CELL_WIDTH
+        axes.text(middle, TOP - 0.05, title, ha="center", va="bottom", fontsize=8)
+    for row, (query, neighbors, near) in enumerate(
+        zip(queries[chosen], indices[chosen], similarities[chosen], strict=True)
+    ):
+        _draw(axes, row, 0, data.images[query], PLAIN, 1.0)
+        axes.text(
+            LEFT - 0.05, TOP + row * CELL_HEIGHT + IMAGE / 2, _caption(data, query),
+            ha="right", va="center", fontsize=7, parse_math=False,
+        )  # fmt: skip
+        texts = similarity_texts(near, geometry)
+        for column, (neighbor, text) in enumerate(zip(neighbors, texts, strict=True)):
+            if neighbor < 0:  # the query retrieves no more
+                break
+            kind, shared = verdict(
+                data.labels[query], data.labels[neighbor], data.level_names
+            )
+            image = data.images[neighbor]
+            x, y = _draw(axes, row, column + 1, image, COLORS[kind], 2.5)
+            axes.text(
+                x - 0.04, y - 0.05, SIGNS[kind],
+                ha="right", va="bottom", color="white", fontsize=8, fontweight="bold",
+                bbox={"facecolor": COLORS[kind], "edgecolor": "none", "pad": 1.5},
+            )  # fmt: skip
+            if kind == "near" and data.num_levels > 2:
+                text += f"\nsame {shortened(shared, 12)}"
+            axes.text(
+                LEFT + (column + 1.5) * CELL_WIDTH, y + 0.05, text,
+                ha="center", va="top", fontsize=6, parse_math=False,
+            )  # fmt: skip
     save(figure, path, dpi=110)
 
 
@@ -110,8 +122,25 @@ def _caption(data, index):
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 16)[:4])
 
 
-def _draw(axes, image, color, width):
-    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=color, linewidth=width)
+def _draw(axes, row, column, image, color, line_width):
+    """Draws an image with its frame; returns the lower right corner, `(x, y)`."""
+    from matplotlib.patches import Rectangle
+
+    height, width = IMAGE * np.divide(image.shape[:2], max(image.shape[:2]))
+    x = LEFT + (column + 0.5) * CELL_WIDTH + width / 2
+    y = TOP + row * CELL_HEIGHT + (IMAGE + height) / 2
+    axes.imshow(
+        image.squeeze(), cmap="gray", vmin=0, vmax=255,
+        extent=(x - width, x, y, y - height), aspect="auto",
+    )  # fmt: skip
+    axes.add_patch(
+        Rectangle(
+            (x - width, y - height),
+            width,
+            height,
+            fill=False,
+            edgecolor=color,
+            linewidth=line_width,
+        )  # fmt: skip
+    )
+    return x, y
