@@ -163,8 +163,9 @@ def test_moments_of_another_padding(parts):
         np.testing.assert_array_equal(as_numpy(moment), expected[:50])
 
 
-def test_a_model_of_many_classes_is_of_its_weights(parts, tmp_path):
+def test_a_model_of_many_classes_is_of_its_weights(parts, monkeypatch, tmp_path):
     """A number of classes beyond the rows of each part."""
+    monkeypatch.setattr(large_tables, "_PART", 2_000)
     inputs = keras.Input((2,))
     layer = khp.layers.Proxies(20_000, name="proxies")
     khp.models.EmbeddingModel(inputs, layer(inputs)).save(tmp_path / "model.keras")

@@ -124,7 +124,7 @@ def compiled(loss):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        traced = tf.function(lambda x: loss(LABELS, x))
+        traced = tf.function(lambda x: loss(LABELS, x), autograph=False)
         return lambda x: float(traced(tf.convert_to_tensor(x)))
 
     import jax
