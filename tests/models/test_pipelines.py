@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import keras_hierproxy as khp
 from tests import tiny
@@ -57,7 +55,10 @@ def steps(model):
     return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
 
+# Other frameworks are imported where they are used: all processes collect this file.
 def pipeline(*arrays):
+    import tensorflow as tf
+
     return tf.data.Dataset.from_tensor_slices(arrays or (X, Y)).batch(8)
 
 
@@ -65,7 +66,7 @@ def of_unknown_length():
     return pipeline().filter(lambda x, y: True)
 
 
-class Pairs(Dataset):
+class Pairs:
     def __len__(self):
         return len(X)
 
@@ -73,9 +74,20 @@ class Pairs(Dataset):
         return X[index], Y[index], np.float32(1)
 
 
-class Stream(IterableDataset):
-    def __iter__(self):
-        return iter(zip(X, Y, strict=True))
+def loader():
+    from torch.utils.data import DataLoader
+
+    return DataLoader(Pairs(), batch_size=8)
+
+
+def loader_of_a_stream():
+    from torch.utils.data import DataLoader, IterableDataset
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(zip(X, Y, strict=True))
+
+    return DataLoader(Stream(), batch_size=8)
 
 
 def generator():
@@ -99,8 +111,8 @@ KINDS = {
     "known": pipeline,
     "unknown": of_unknown_length,
     "weighted": lambda: pipeline(X, Y, np.ones(24, "float32")),
-    "loader": lambda: DataLoader(Pairs(), batch_size=8),
-    "loader of a stream": lambda: DataLoader(Stream(), batch_size=8),
+    "loader": loader,
+    "loader of a stream": loader_of_a_stream,
     "generator": generator,
 }
 
