@@ -17,9 +17,8 @@ from keras import layers, ops
 from keras_hierproxy.keras_internals import all_layers
 from keras_hierproxy.ops.device import computes_on_cpu
 
-# Numbers of a piece of an array, 4 MB: few enough for the cache, and so many that
-# calling an operation costs little beside what it computes.
-_PIECE_SIZE = 2**20
+# Numbers of a piece of an array, 1 MB: it should stay in the cache.
+_PIECE_SIZE = 2**18
 _BUT_CHANNELS = (0, 1, 2)
 
 
@@ -133,47 +132,46 @@ def _normalize(layer, inputs, training=None, mask=None):
 
     With `c = x - mean`, `r = 1 / sqrt(variance + epsilon)` and `g` the gradient by the
     outputs, that by beta is `sum(g)`, by gamma `r sum(g c)`, and by x
-    `gamma r (g - mean(g) - c r^2 mean(g c))`. Only c is kept.
+    `gamma r (g - mean(g) - c r^2 mean(g c))`.
     """
     if not (training and layer.trainable) or mask is not None:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     dtype = keras.backend.result_type(inputs.dtype, "float32")
     inputs = ops.cast(inputs, dtype)
     count = inputs.shape[0] * inputs.shape[1] * inputs.shape[2]
-    mean = _sum(ops.stop_gradient(inputs)) / count
-    centered = inputs - mean
-    squares = _in_pieces(
-        lambda c: _sum(ops.square(c)), sum, ops.stop_gradient(centered)
-    )
-    variance = squares / count
+    constant = ops.stop_gradient(inputs)
+    mean = ops.mean(constant, _BUT_CHANNELS)
+    variance = _in_pieces(lambda x: _sum(ops.square(x - mean)), sum, constant) / count
     for moving, value in (
         (layer.moving_mean, mean),
         (layer.moving_variance, variance),
     ):
         moving.assign(moving * layer.momentum + value * (1 - layer.momentum))
-    root = ops.rsqrt(variance + layer.epsilon)
 
     @ops.custom_gradient
-    def normalize(c, gamma, beta):
-        scale = gamma * root
-
+    def normalize(x, gamma, beta):
         def gradients(*_, upstream):
             by_beta = _sum(upstream)
-            products = _in_pieces(lambda c, g: _sum(c * g), sum, c, upstream)
+            products = _in_pieces(lambda x, g: _sum((x - mean) * g), sum, x, upstream)
+            root = ops.rsqrt(variance + layer.epsilon)
+            scale = gamma * root
             slope = -scale * ops.square(root) * products / count
-            offset = -scale * by_beta / count
-            by_c = _in_pieces(
-                lambda c, g: scale * g + (slope * c + offset),
+            offset = -scale * by_beta / count - slope * mean
+            by_x = _in_pieces(
+                lambda x, g: scale * g + (slope * x + offset),
                 ops.concatenate,
-                c,
+                x,
                 upstream,
             )
-            return by_c, root * products, by_beta
+            return by_x, root * products, by_beta
 
-        return c * scale + beta, gradients
+        outputs = ops.batch_normalization(
+            x, mean, variance, -1, beta, gamma, layer.epsilon
+        )
+        return outputs, gradients
 
     gamma, beta = (ops.cast(each, dtype) for each in (layer.gamma, layer.beta))
-    return ops.cast(normalize(centered, gamma, beta), layer.compute_dtype)
+    return ops.cast(normalize(inputs, gamma, beta), layer.compute_dtype)
 
 
 def _sum(images):
