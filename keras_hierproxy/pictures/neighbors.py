@@ -19,9 +19,9 @@ from keras_hierproxy.pictures.save import save
 
 COLORS = {"right": "#1b7837", "near": "#e08214", "wrong": "#b2182b"}
 PLAIN = "#444444"
-# In inches: of the captions and the title, of what an image has with its texts, of
-# its longer side, and of the title at least.
-LEFT, TOP = 1.5, 0.75
+# In inches: of the captions, 16 wide letters, and the title, of what an image has with
+# its texts, of its longer side, and of the title at least.
+LEFT, TOP = 1.65, 0.75
 CELL_WIDTH, CELL_HEIGHT = 1.0, 1.24
 IMAGE = 0.88
 LEAST_WIDTH = 7.6
@@ -67,8 +67,8 @@ def plot_neighbors(
     right, wrong = choose_queries(first_right, num_queries, seed)
     chosen = [*right, *wrong]
 
-    # All in one axes, in inches from the upper left corner: one axes for each image
-    # takes ten times as long to lay out.
+    # All in one axes, in inches from the upper left corner: with one for each image a
+    # picture takes four times as long.
     columns = num_neighbors + 1
     width = max(LEFT + columns * CELL_WIDTH + 0.1, LEAST_WIDTH)
     height = TOP + len(chosen) * CELL_HEIGHT
@@ -141,6 +141,6 @@ def _draw(axes, row, column, image, color, line_width):
             fill=False,
             edgecolor=color,
             linewidth=line_width,
-        )  # fmt: skip
+        )
     )
     return x, y
