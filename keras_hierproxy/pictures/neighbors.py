@@ -1,5 +1,6 @@
 """Queries with their nearest neighbours."""
 
+import string
 import textwrap
 
 import numpy as np
@@ -19,9 +20,9 @@ from keras_hierproxy.pictures.save import save
 
 COLORS = {"right": "#1b7837", "near": "#e08214", "wrong": "#b2182b"}
 PLAIN = "#444444"
-# In inches: of the captions, 16 wide letters, and the title, of what an image has with
-# its texts, of its longer side, and of the title at least.
-LEFT, TOP = 1.65, 0.75
+# In inches: of the title, of what an image has with its texts, of its longer side, and
+# of the picture at least.
+TOP = 0.75
 CELL_WIDTH, CELL_HEIGHT = 1.0, 1.24
 IMAGE = 0.88
 LEAST_WIDTH = 7.6
@@ -70,7 +71,9 @@ def plot_neighbors(
     # All in one axes, in inches from the upper left corner: with one for each image a
     # picture takes four times as long.
     columns = num_neighbors + 1
-    width = max(LEFT + columns * CELL_WIDTH + 0.1, LEAST_WIDTH)
+    captions = [_caption(data, query) for query in queries[chosen]]
+    left = 0.15 + max(map(_width, captions), default=0)
+    width = max(left + columns * CELL_WIDTH + 0.1, LEAST_WIDTH)
     height = TOP + len(chosen) * CELL_HEIGHT
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
@@ -84,25 +87,25 @@ def plot_neighbors(
         ha="center", va="top", fontsize=10, parse_math=False,
     )  # fmt: skip
     for column, title in enumerate(["query", *range(1, columns)]):
-        middle = LEFT + (column + 0.5) * CELL_WIDTH
+        middle = left + (column + 0.5) * CELL_WIDTH
         axes.text(middle, TOP - 0.05, title, ha="center", va="bottom", fontsize=8)
-    for row, (query, neighbors, near) in enumerate(
-        zip(queries[chosen], indices[chosen], similarities[chosen], strict=True)
-    ):
-        _draw(axes, row, 0, data.images[query], PLAIN, 1.0)
+    for row, (place, caption) in enumerate(zip(chosen, captions, strict=True)):
+        query, neighbors, near = queries[place], indices[place], similarities[place]
+        _draw(axes, left, row, data.images[query], PLAIN, 1.0)
         axes.text(
-            LEFT - 0.05, TOP + row * CELL_HEIGHT + IMAGE / 2, _caption(data, query),
+            left - 0.05, TOP + row * CELL_HEIGHT + IMAGE / 2, caption,
             ha="right", va="center", fontsize=7, parse_math=False,
         )  # fmt: skip
         texts = similarity_texts(near, geometry)
         for column, (neighbor, text) in enumerate(zip(neighbors, texts, strict=True)):
+            at = left + (column + 1) * CELL_WIDTH
             if neighbor < 0:  # the query retrieves no more
                 break
             kind, shared = verdict(
                 data.labels[query], data.labels[neighbor], data.level_names
             )
             image = data.images[neighbor]
-            x, y = _draw(axes, row, column + 1, image, COLORS[kind], 2.5)
+            x, y = _draw(axes, at, row, image, COLORS[kind], 2.5)
             axes.text(
                 x - 0.04, y - 0.05, SIGNS[kind],
                 ha="right", va="bottom", color="white", fontsize=8, fontweight="bold",
@@ -111,7 +114,7 @@ def plot_neighbors(
             if kind == "near" and data.num_levels > 2:
                 text += f"\nsame {shortened(shared, 12)}"
             axes.text(
-                LEFT + (column + 1.5) * CELL_WIDTH, y + 0.05, text,
+                at + CELL_WIDTH / 2, y + 0.05, text,
                 ha="center", va="top", fontsize=6, parse_math=False,
             )  # fmt: skip
     save(figure, path, dpi=110)
@@ -122,12 +125,22 @@ def _caption(data, index):
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 16)[:4])
 
 
-def _draw(axes, row, column, image, color, line_width):
+def _width(caption):
+    """At least as wide as a caption is, in inches: capitals and all scripts but Latin
+    may be twice as wide as other letters."""
+    narrow = set(string.printable) - set(string.ascii_uppercase + "mw@%")
+    return max(
+        sum(0.07 if letter in narrow else 0.115 for letter in line)
+        for line in caption.split("\n")
+    )
+
+
+def _draw(axes, left, row, image, color, line_width):
     """Draws an image with its frame; returns the lower right corner, `(x, y)`."""
     from matplotlib.patches import Rectangle
 
     height, width = IMAGE * np.divide(image.shape[:2], max(image.shape[:2]))
-    x = LEFT + (column + 0.5) * CELL_WIDTH + width / 2
+    x = left + (CELL_WIDTH + width) / 2
     y = TOP + row * CELL_HEIGHT + (IMAGE + height) / 2
     axes.imshow(
         image.squeeze(), cmap="gray", vmin=0, vmax=255,
