@@ -97,15 +97,14 @@ def plot_neighbors(
             ha="right", va="center", fontsize=7, parse_math=False,
         )  # fmt: skip
         texts = similarity_texts(near, geometry)
-        for column, (neighbor, text) in enumerate(zip(neighbors, texts, strict=True)):
-            at = left + (column + 1) * CELL_WIDTH
+        for rank, (neighbor, text) in enumerate(zip(neighbors, texts, strict=True), 1):
             if neighbor < 0:  # the query retrieves no more
                 break
+            at = left + rank * CELL_WIDTH
             kind, shared = verdict(
                 data.labels[query], data.labels[neighbor], data.level_names
             )
-            image = data.images[neighbor]
-            x, y = _draw(axes, at, row, image, COLORS[kind], 2.5)
+            x, y = _draw(axes, at, row, data.images[neighbor], COLORS[kind], 2.5)
             axes.text(
                 x - 0.04, y - 0.05, SIGNS[kind],
                 ha="right", va="bottom", color="white", fontsize=8, fontweight="bold",

@@ -74,20 +74,20 @@ class Pairs:
         return X[index], Y[index], np.float32(1)
 
 
-def loader():
-    from torch.utils.data import DataLoader
-
-    return DataLoader(Pairs(), batch_size=8)
-
-
-def loader_of_a_stream():
-    from torch.utils.data import DataLoader, IterableDataset
+def stream():
+    from torch.utils.data import IterableDataset
 
     class Stream(IterableDataset):
         def __iter__(self):
             return iter(zip(X, Y, strict=True))
 
-    return DataLoader(Stream(), batch_size=8)
+    return Stream()
+
+
+def loader(data):
+    from torch.utils.data import DataLoader
+
+    return DataLoader(data, batch_size=8)
 
 
 def generator():
@@ -111,8 +111,8 @@ KINDS = {
     "known": pipeline,
     "unknown": of_unknown_length,
     "weighted": lambda: pipeline(X, Y, np.ones(24, "float32")),
-    "loader": loader,
-    "loader of a stream": loader_of_a_stream,
+    "loader": lambda: loader(Pairs()),
+    "loader of a stream": lambda: loader(stream()),
     "generator": generator,
 }
 
