@@ -83,7 +83,6 @@ LONGEST = (
     "zoo/test_hubs.py",
     "models/test_backup.py",
     "hostile/test_faults.py",
-    "integration/test_without_tensorflow.py",
 )
 
 

@@ -21,12 +21,14 @@ def value_and_gradients(function, arrays, variables=(), jit=False):
     return differentiated(function, variables, jit)(arrays)
 
 
-def differentiated(function, variables=(), jit=False):
+def differentiated(function, variables=(), jit=None):
     """A function of `arrays` that returns what `value_and_gradients` does.
 
-    For what is measured more than once: arrays of one shape are compiled for once.
+    For what is measured more than once: by default it is compiled where that pays, on
+    JAX, once for arrays of one shape.
     """
     variables = list(variables)
+    jit = keras.config.backend() == "jax" if jit is None else jit
     differentiate = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
     differentiate = differentiate[keras.backend.backend()](function, variables, jit)
 
@@ -52,7 +54,7 @@ def _tensorflow(function, variables, jit):
         gradients = tape.gradient(value, sources, unconnected_gradients=zero)
         return value, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    return tf.function(both, jit_compile=True) if jit else both
+    return tf.function(both, jit_compile=True, autograph=False) if jit else both
 
 
 def _jax(function, variables, jit):

@@ -2,15 +2,20 @@
 
     python tests/run.py [--all] [--backend torch jax tensorflow] [pytest arguments]
 
-A process holds one backend, so each gets a pytest of its own. Tests marked `host` do
-not depend on the backend: only the first runs them. So it is with those marked
-`nightly`, which do but take long, unless `--all` has every backend run them. Files of
-tests run side by side, the longest first; `-n 0` runs one after the other. The last
-line is always `N passed, N failed, N skipped`, summed over backends; errors and crashes
-are failures.
+A process holds one backend, so each gets a pytest of its own, and all run at once: one
+process that tests much compiles less than several that share it out. Each line begins
+with its backend, where there are several. Where there are more cores than backends,
+files of tests run side by side, too, the longest first.
+
+Tests marked `host` do not depend on the backend: only the first runs them. So it is
+with those marked `nightly`, which do but take long, unless `--all` has every backend
+run them. With `on="jax"`, in either mark, the one that runs them is JAX, if it is
+there. The last line is always `N passed, N failed, N skipped`, summed over backends;
+errors and crashes are failures.
 """
 
 import collections
+import concurrent.futures
 import importlib.util
 import itertools
 import os
@@ -30,8 +35,7 @@ NO_TESTS_COLLECTED = 5
 # order of tests/conftest.py; xdist's own begins with the files of the most tests.
 PYTEST = [sys.executable, "-m", "pytest", "--dist", "loadfile"]
 PYTEST += ["--no-loadscope-reorder"]
-# One more than there are cores, as some tests wait for a process that they started.
-PYTEST += ["-n", str(min(4, os.cpu_count() + 1))]
+MOST_WORKERS = 4  # of a backend: more would have too few files each
 LONGEST_SHOWN = 12
 
 
@@ -67,18 +71,40 @@ def split_arguments(arguments):
     return everything, backends, arguments[1 + len(backends) :]
 
 
-def run_backend(backend, pytest_arguments, report):
-    print(f"\n==== {backend} ====", flush=True)
+def selection(backend, backends, once):
+    """The expression of marks that selects a backend's tests.
+
+    Args:
+        backend: one of `backends`, the backends that run.
+        once: marks of what runs on one backend alone.
+    """
+    if backend == backends[0]:
+        others = [f"{mark}(on='{other}')" for mark in once for other in backends[1:]]
+        return f"not ({' or '.join(others)})" if others else ""
+    return " and ".join(f"(not {mark} or {mark}(on='{backend}'))" for mark in once)
+
+
+def num_workers(num_backends):
+    """Processes of a backend: of all, one more than there are cores, or two more.
+
+    Some tests wait for a process that they started.
+    """
+    return min(MOST_WORKERS, -(-(os.cpu_count() + 1) // num_backends))
+
+
+def run_backend(backend, pytest_arguments, report, prefix):
     started = time.monotonic()
     # Bytecode is kept, whatever the caller's shell says: workers and the many processes
     # that tests start would each compile every file of ours, and rewrite its asserts.
     environment = os.environ | {"KERAS_BACKEND": backend}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    exit_code = subprocess.run(
-        [*PYTEST, f"--junitxml={report}", *pytest_arguments],
-        cwd=ROOT,
-        env=environment,
-    ).returncode
+    command = [*PYTEST, f"--junitxml={report}", *pytest_arguments]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if prefix else {}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **pipe) as process:
+        for line in process.stdout or ():
+            sys.stdout.buffer.write(prefix.encode() + line)
+            sys.stdout.buffer.flush()
+    exit_code = process.returncode
     outcome = Outcome(backend, time.monotonic() - started)
     if report.exists():
         count(report, outcome)
@@ -123,13 +149,24 @@ def main(arguments):
     if importlib.util.find_spec("xdist") is None:
         sys.exit("The tests need the development extras. `make dev` installs them.")
     everything, backends, pytest_arguments = split_arguments(arguments)
-    later = "not host" if everything else "not host and not nightly"
-    outcomes = []
-    with tempfile.TemporaryDirectory() as folder:
-        for backend in backends:
-            once = ["-m", later] if outcomes else []
-            report = Path(folder) / f"{backend}.xml"
-            outcomes.append(run_backend(backend, once + pytest_arguments, report))
+    once = ("host",) if everything else ("host", "nightly")
+    options = ["-n", str(num_workers(len(backends)))]
+    options += ["--color=yes"] if sys.stdout.isatty() else []
+    several = len(backends) > 1
+
+    def run(backend):
+        return run_backend(
+            backend,
+            [*options, "-m", selection(backend, backends, once), *pytest_arguments],
+            Path(folder) / f"{backend}.xml",
+            f"{backend:<11}" if several else "",
+        )
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        concurrent.futures.ThreadPoolExecutor(len(backends)) as pool,
+    ):
+        outcomes = list(pool.map(run, backends))
     print_summary(outcomes)
     passed, failed, skipped = (
         sum(getattr(outcome, kind) for outcome in outcomes)

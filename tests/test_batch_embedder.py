@@ -99,9 +99,9 @@ def test_ray_starts_a_killed_worker_again(tmp_path, photos, expected):
         )
         table.write_parquet(str(tmp_path / "points"))
         assert (tmp_path / "died").exists()
-        rows = ray.data.read_parquet(str(tmp_path / "points")).to_pandas()
     finally:
         ray.shutdown()
+    rows = pytest.importorskip("pandas").read_parquet(tmp_path / "points")
     rows = rows.sort_values("name")
     assert list(rows["name"]) == photos[0]
     np.testing.assert_allclose(np.stack(rows["points"]), expected, atol=1e-6)

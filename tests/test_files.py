@@ -178,6 +178,7 @@ with files.locked(sys.argv[1], "working in"):
 """
 
 
+@pytest.mark.host(on="jax")
 def test_one_process_at_a_time_and_a_kill_ends_it(tmp_path):
     folder = tmp_path / "out"
     with subprocess.Popen(

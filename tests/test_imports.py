@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host(on="jax")
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "keras_hierproxy"

@@ -138,6 +138,7 @@ except ImportError as error:
 """
 
 
+@pytest.mark.host(on="jax")
 def test_without_networkx_all_but_its_graphs_work():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_NETWORKX], capture_output=True, text=True

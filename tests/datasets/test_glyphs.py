@@ -211,6 +211,7 @@ def test_pixels_are_those_of_this_version():
     )
 
 
+@pytest.mark.host(on="jax")
 def test_same_seed_same_pixels_in_another_process():
     code = (
         "import zlib; from keras_hierproxy.datasets.glyphs.glyphs import render;"

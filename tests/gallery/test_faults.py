@@ -16,7 +16,7 @@ import pytest
 import keras_hierproxy as khp
 from tests.faults import full_disk, killed_writers, moments
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host(on="jax")
 SPHERE = khp.geometry.Sphere()
 QUERIES = np.eye(3)
 
@@ -145,7 +145,7 @@ def test_sigkill_at_random_moments(tmp_path):
     khp.Gallery(dimension=3).save(folder)
     waits, done, reported = random.Random(0), -1, []
     with killed_writers(WRITER, folder) as writers:
-        for _ in range(50):
+        for _ in range(25):
             writers.stdin.write(f"{done + 1}\n")
             process = int(writers.stdout.readline())
             time.sleep(waits.uniform(0, 0.15))

@@ -13,7 +13,7 @@ from keras_hierproxy.datasets.cache import cached_arrays
 from tests.command_line import PROJECT
 from tests.hostile.cases import right
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host(on="jax")
 
 
 def result(line, folder, setup=None, **environment):

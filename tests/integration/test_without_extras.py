@@ -1,4 +1,4 @@
-"""All but the extras works where no extra is installed."""
+"""The package and a backend are enough, but for what the extras do."""
 
 from tests.integration.fresh import finish, start
 

@@ -1,17 +1,16 @@
-"""Trains to the end, or is killed, or resumes.
+"""Trains to the end, and resumes what a kill would have left.
 
-    python -m tests.integration.train MODE RUN FOLDER [RUN FOLDER ...] [-- MODE ...]
+    python -m tests.integration.train FOLDER
 
-RUN is one of RUNS below. `through` writes the final state to FOLDER/RUN.npz.
-`killed` backs up to FOLDER/backup after each epoch and kills itself in the fourth;
-`resumed` goes on from there, and writes what `through` writes. Each MODE trains in a
-copy of this process, which has imported everything and computed nothing: a backend
-that has computed cannot be copied.
+For each of RUNS below, FOLDER/through/RUN.npz has the final state of a run that was
+left alone. It backs up after each epoch; what is on the disk in the middle of the
+fourth, another process goes on from, and writes its final state to FOLDER/resumed.
+Both are copies of this process, which has imported everything and computed nothing: a
+backend that has computed cannot be copied.
 """
 
-import itertools
 import os
-import signal
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from tests.integration import runs
 
 EPOCHS = 6
+MODES = ("through", "resumed")
 RUNS = {
     "vectors": (runs.embedding_model, runs.fit_vectors),
     "hyperbolic": (runs.hyperbolic_model, runs.fit_vectors),
@@ -29,13 +29,19 @@ RUNS = {
 }
 
 
-class Kill(keras.callbacks.Callback):
+class CopyAsKilled(keras.callbacks.Callback):
+    """Copies a folder, as a kill in the second step of the fourth epoch leaves it."""
+
+    def __init__(self, folder, copy):
+        super().__init__()
+        self.folder, self.copy = folder, copy
+
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         if (self.epoch, batch) == (3, 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+            shutil.copytree(self.folder, self.copy)
 
 
 def train(mode, run, folder):
@@ -43,28 +49,23 @@ def train(mode, run, folder):
     # A resumed run starts from other weights, if it does not restore its own.
     keras.utils.set_random_seed(2 if mode == "resumed" else 1)
     model = runs.compiled(build())
-    callbacks = {
-        "through": [],
-        "killed": [keras.callbacks.BackupAndRestore(folder / "backup"), Kill()],
-        "resumed": [keras.callbacks.BackupAndRestore(folder / "backup")],
-    }
-    fit(model, EPOCHS, callbacks[mode])
-    np.savez(folder / f"{run}.npz", **runs.state(model))
+    backup = {each: folder / each / f"{run} backup" for each in MODES}
+    callbacks = [keras.callbacks.BackupAndRestore(backup[mode])]
+    if mode == "through":
+        callbacks.append(CopyAsKilled(backup["through"], backup["resumed"]))
+    assert backup[mode].exists() == (mode == "resumed")
+    fit(model, EPOCHS, callbacks)
+    np.savez(folder / mode / f"{run}.npz", **runs.state(model))
 
 
-def train_in_a_copy(mode, *rest):
-    """Trains in a copy of this process, which must end, or be killed, as it should.
-
-    Args:
-        mode: as of the command line.
-        *rest: RUN and FOLDER in turn.
-    """
+def train_in_a_copy(mode, folder):
+    """Trains all runs in a copy of this process."""
     copy = os.fork()
     if not copy:
         code = 1
         try:
-            for run, folder in zip(rest[::2], rest[1::2], strict=True):
-                train(mode, run, Path(folder))
+            for run in RUNS:
+                train(mode, run, folder)
             code = 0
         except Exception:
             traceback.print_exc()
@@ -72,11 +73,10 @@ def train_in_a_copy(mode, *rest):
             sys.stdout.flush()
             os._exit(code)
     _, status = os.waitpid(copy, 0)
-    expected = -signal.SIGKILL if mode == "killed" else 0
-    assert os.waitstatus_to_exitcode(status) == expected
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 if __name__ == "__main__":
-    for is_between, copy in itertools.groupby(sys.argv[1:], "--".__eq__):
-        if not is_between:
-            train_in_a_copy(*copy)
+    for mode in MODES:
+        (Path(sys.argv[1]) / mode).mkdir(exist_ok=True)
+        train_in_a_copy(mode, Path(sys.argv[1]))

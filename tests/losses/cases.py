@@ -82,7 +82,7 @@ class Case:
     """A loss with its settings, the package's beside the reference's."""
 
     loss: str
-    settings: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict, hash=False)
     centers_per_class: int = 1
     base: str = ""
 

@@ -1,26 +1,42 @@
 """Value and gradients stay finite where directions, pairs or samples are missing."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 
-from tests.gradients import value_and_gradients
+from tests.gradients import differentiated, value_and_gradients
 from tests.losses.cases import ALL, SMALL, as_float32
 
 OF_ONE_CLASS = np.flatnonzero(SMALL.labels == 6)
 
 
-def measure(case, labels, embeddings, weights=None, proxies=None):
-    """Value and all gradients; `proxies` maps the arrays of all levels."""
+def measure(case, labels, embeddings, weights=None):
+    """Value and all gradients."""
+    loss = case.build()
+    value, by_embeddings, by_proxies = value_and_gradients(
+        lambda x: loss(labels, x, weights),
+        [as_float32(embeddings)],
+        case.variables(loss),
+    )
+    return value, by_embeddings + by_proxies
+
+
+@functools.cache
+def differentiated_on_small(case):
+    """Of `SMALL.labels`, with the variables: built, and compiled, once."""
     loss = case.build()
     variables = case.variables(loss)
-    if proxies is not None:
-        for variable in variables:
-            variable.assign(proxies(np.array(variable)))
-    value, by_embeddings, by_proxies = value_and_gradients(
-        lambda x: loss(labels, x, weights), [as_float32(embeddings)], variables
-    )
+    return differentiated(lambda x: loss(SMALL.labels, x), variables), variables
+
+
+def measure_small(case, embeddings, proxies=np.asarray):
+    """Value and all gradients; `proxies` maps the arrays of all levels."""
+    differentiate, variables = differentiated_on_small(case)
+    for variable, values in zip(variables, case.proxies(), strict=True):
+        variable.assign(proxies(as_float32(values)).reshape(variable.shape))
+    value, by_embeddings, by_proxies = differentiate([as_float32(embeddings)])
     return value, by_embeddings + by_proxies
 
 
@@ -63,21 +79,20 @@ PROXIES = {
 @pytest.mark.parametrize("embeddings", EMBEDDINGS)
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_embeddings(case, embeddings):
-    assert_finite(measure(case, SMALL.labels, EMBEDDINGS[embeddings]))
+    assert_finite(measure_small(case, EMBEDDINGS[embeddings]))
 
 
 @pytest.mark.parametrize("proxies", PROXIES)
 @pytest.mark.parametrize("case", [c for c in ALL if not c.over_pairs], ids=str)
 def test_proxies(case, proxies):
-    measured = measure(case, SMALL.labels, SMALL.embeddings, proxies=PROXIES[proxies])
-    assert_finite(measured)
+    assert_finite(measure_small(case, SMALL.embeddings, PROXIES[proxies]))
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_scale_of_embeddings_and_proxies_does_not_matter(case):
-    value, gradients = measure(case, SMALL.labels, SMALL.embeddings)
-    scaled_value, scaled_gradients = measure(
-        case, SMALL.labels, 1e3 * SMALL.embeddings, proxies=lambda p: 1e-2 * p
+    value, gradients = measure_small(case, SMALL.embeddings)
+    scaled_value, scaled_gradients = measure_small(
+        case, 1e3 * SMALL.embeddings, lambda p: 1e-2 * p
     )
     assert scaled_value == pytest.approx(value, rel=1e-5)
     for gradient, scaled, scale in zip(

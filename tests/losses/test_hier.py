@@ -1,5 +1,7 @@
 """`HIERLoss`: what it draws, what it reads, and that it stays finite."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from keras import ops
 import keras_hierproxy as khp
 from keras_hierproxy.geometry import PoincareBall
 from keras_hierproxy.losses import HIERLoss, hier
-from tests.gradients import value_and_gradients
+from tests.gradients import differentiated, value_and_gradients
 
 BALL = PoincareBall()
 RNG = np.random.default_rng(0)
@@ -133,17 +135,23 @@ EXTREMES = {
 }
 
 
+@functools.cache
+def of_vectors():
+    """A differentiated loss of vectors, its latent proxies, and where they begin."""
+    loss = bound()
+    proxies = loss.proxies.proxies
+    differentiate = differentiated(lambda x: loss(LABELS, BALL.project(x)), [proxies])
+    return differentiate, proxies, ops.convert_to_numpy(proxies).copy()
+
+
 @pytest.mark.parametrize("latents", ["start", "equal", "zero", "far"])
 @pytest.mark.parametrize("case", EXTREMES)
 def test_gradients_are_finite(case, latents):
-    loss = bound()
-    values = ops.convert_to_numpy(loss.proxies.proxies)
+    differentiate, proxies, start = of_vectors()
     change = {"equal": np.ones_like, "zero": np.zeros_like, "far": lambda x: 1e30 * x}
-    loss.proxies.proxies.assign(change.get(latents, np.asarray)(values))
+    proxies.assign(change.get(latents, np.asarray)(start))
     vectors = EXTREMES[case].astype("float32")
-    value, (by_vectors,), (by_latents,) = value_and_gradients(
-        lambda x: loss(LABELS, BALL.project(x)), [vectors], [loss.proxies.proxies]
-    )
+    value, (by_vectors,), (by_latents,) = differentiate([vectors])
     assert np.isfinite(value)
     assert np.isfinite(by_vectors).all() and np.isfinite(by_latents).all()
 

@@ -4,6 +4,8 @@ Gradients by embeddings and by proxies, to 1e-4 of their largest entry. Values t
 1e-5: the backends agree with each other because each agrees with float64.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ def golden():
     return dict(np.load(make_losses.PATH))
 
 
+@functools.cache
 def measure(case):
     loss = case.build()
     return value_and_gradients(

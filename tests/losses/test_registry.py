@@ -13,7 +13,7 @@ from hierproxy import known
 from keras_hierproxy import losses, recipes
 from keras_hierproxy.losses import registry
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host(on="jax")
 
 PROJECT = Path(losses.__file__).resolve().parents[2]
 BASES = ("EmbeddingLoss", "BoundLoss", "ProxyLoss")
@@ -94,7 +94,7 @@ for change in (",strength=2.0", ",strength=0.0", ""):
 
 def test_a_new_loss_needs_its_file_and_its_export_alone(tmp_path):
     for room in ("keras_hierproxy", "hierproxy", "zoo"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.h5", "presets")
+        ignored = shutil.ignore_patterns("*.h5", "presets")
         shutil.copytree(PROJECT / room, tmp_path / room, ignore=ignored)
     room = tmp_path / "keras_hierproxy" / "losses"
     (room / "trial.py").write_text(TRIAL, encoding="utf-8")

@@ -1,5 +1,7 @@
 """A sample of weight n counts as n copies of it, in value and gradient."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,11 @@ def measure(case, labels, embeddings, weights=None):
     )
 
 
+@functools.cache
+def measure_weighted(case):
+    return measure(case, SMALL.labels, SMALL.embeddings, COPIES)
+
+
 def sum_over_copies(gradient):
     """The gradient of the repeated batch, back to one row a sample."""
     total = np.zeros_like(SMALL.embeddings)
@@ -42,9 +49,7 @@ def test_the_weights_say_something():
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_weights_are_multiplicities(case):
-    value, (gradient,), by_proxies = measure(
-        case, SMALL.labels, SMALL.embeddings, COPIES
-    )
+    value, (gradient,), by_proxies = measure_weighted(case)
     repeated_value, (repeated_gradient,), by_repeated_proxies = measure(
         case, np.repeat(SMALL.labels, COPIES), np.repeat(SMALL.embeddings, COPIES, 0)
     )
@@ -56,7 +61,7 @@ def test_weights_are_multiplicities(case):
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_weighted_value_equals_numpy(case):
-    value, _, _ = measure(case, SMALL.labels, SMALL.embeddings, COPIES)
+    value, _, _ = measure_weighted(case)
     labels = np.repeat(SMALL.labels, COPIES)
     embeddings = np.repeat(SMALL.embeddings, COPIES, axis=0)
     expected = case.reference(labels, embeddings, case.proxies())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = [
-    pytest.mark.host,
+    pytest.mark.host(on="jax"),
     pytest.mark.skipif(
         not Path("/proc/self/status").exists(), reason="reads VmHWM from /proc"
     ),

@@ -41,6 +41,7 @@ print(*alone, min(s for _, s in beside), min(s for s, _ in beside))
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("order", ["faiss first", "backend first"])
 def test_search_beside_the_backend(order):
     """No crash, whichever is loaded first, and neither slows the other down."""

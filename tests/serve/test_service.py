@@ -276,7 +276,7 @@ def test_too_many_are_told_to_come_again(gallery, folder):
     assert refused.headers["Retry-After"] == "1"
 
 
-@once
+@pytest.mark.host(on="jax")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_stops_cleanly(folder, number):
     options = ("--port", 0, "--no-page")

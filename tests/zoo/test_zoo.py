@@ -44,6 +44,7 @@ def test_a_name_that_there_is_not(little_zoo):
         khp.zoo.describe("hier_resnet50_cup")
 
 
+@pytest.mark.host(on="jax")
 def test_listing_needs_neither_keras_hub_nor_pydantic():
     code = (
         "import sys, keras_hierproxy as khp; khp.zoo.list_presets();"
