@@ -86,8 +86,10 @@ class DiesOnce(khp.embeddings.BatchEmbedder):
 
 @pytest.mark.host
 @pytest.mark.nightly
-def test_ray_starts_a_killed_worker_again(tmp_path, photos, expected):
+def test_ray_starts_a_killed_worker_again(tmp_path, photos, expected, monkeypatch):
     ray = pytest.importorskip("ray")
+    # Else its workers give way to the tests that run beside, for minutes.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         items = [{"path": path, "name": path} for path in photos[0]]
