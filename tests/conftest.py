@@ -1,7 +1,8 @@
-import functools
+import contextlib
 import gc
 import os
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # One thread a process: the tests run in as many processes as there are cores, and their
@@ -27,6 +28,7 @@ from importlib.metadata import version
 import pytest
 
 from tests.command_line import run_main
+from tests.context_of_jax import share_context
 
 # Here, for the process that prints: where others test, it reads no other conftest.
 from tests.hostile.summary import (  # noqa: F401
@@ -99,23 +101,10 @@ def pytest_collection_finish():
 
     By Python's own thresholds that takes a twentieth of the time of the tests.
     """
-    share_context_of_jax()
+    share_context()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def share_context_of_jax():
-    """One for all programs: JAX makes one for each, for a fifth of the tests' time.
-
-    It is none of its public names: without it, the tests only take longer.
-    """
-    if os.environ.get("KERAS_BACKEND") != "jax" or "jax" not in sys.modules:
-        return
-    from jax._src.interpreters import mlir
-
-    if hasattr(mlir, "make_ir_context"):
-        mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,6 +123,19 @@ def pytest_report_header():
     return f"keras: {version('keras')}, backend {backend}"
 
 
+def kernels_kept():
+    """A context in which TensorFlow throws no kernels away.
+
+    It would with each seed, and make them anew for a fifth of the time of tests that
+    run eagerly. They hold the state of its own random numbers: Keras draws none.
+    """
+    if os.environ.get("KERAS_BACKEND") != "tensorflow":
+        return contextlib.nullcontext()
+    from tensorflow.python import pywrap_tfe
+
+    return mock.patch.object(pywrap_tfe, "TFE_ContextClearCaches", create=True)
+
+
 # Keras is imported where it is needed: the process that prints, where others test, is
 # none, and all wait for it.
 @pytest.fixture(autouse=True)
@@ -141,7 +143,8 @@ def same_start():
     """Each test starts from the same seeds, in float32, whatever ran before it."""
     import keras
 
-    keras.utils.set_random_seed(0)
+    with kernels_kept():
+        keras.utils.set_random_seed(0)
     yield
     # Afterwards: the next module's fixtures are made before its first test's.
     keras.config.set_floatx("float32")
