@@ -85,7 +85,7 @@ def selection(backend, backends, once):
 
 
 def num_workers(num_backends):
-    """Processes of a backend: of all, one more than there are cores, or two more.
+    """Processes of a backend, so that all have one more than there are cores, or two.
 
     Some tests wait for a process that they started.
     """
