@@ -84,14 +84,12 @@ def selection(backend, backends, once):
     return " and ".join(f"(not {mark} or {mark}(on='{backend}'))" for mark in once)
 
 
-def num_workers(backend, backends):
-    """Processes of a backend.
+def num_workers(num_backends):
+    """Processes of a backend, so that all have one more than there are cores, or two.
 
-    In all they are one more than there are cores, as some tests wait for a process that
-    they started, and one more than there are backends: the first has most to do.
+    Some tests wait for a process that they started.
     """
-    share, more = divmod(1 + max(os.cpu_count(), len(backends)), len(backends))
-    return min(MOST_WORKERS, share + (backends.index(backend) < more))
+    return min(MOST_WORKERS, -(-(os.cpu_count() + 1) // num_backends))
 
 
 def run_backend(backend, pytest_arguments, report, prefix):
@@ -152,15 +150,14 @@ def main(arguments):
         sys.exit("The tests need the development extras. `make dev` installs them.")
     everything, backends, pytest_arguments = split_arguments(arguments)
     once = ("host",) if everything else ("host", "nightly")
-    color = ["--color=yes"] if sys.stdout.isatty() else []
+    options = ["-n", str(num_workers(len(backends)))]
+    options += ["--color=yes"] if sys.stdout.isatty() else []
     several = len(backends) > 1
 
     def run(backend):
-        options = ["-n", str(num_workers(backend, backends)), *color]
-        options += ["-m", selection(backend, backends, once)]
         return run_backend(
             backend,
-            options + pytest_arguments,
+            [*options, "-m", selection(backend, backends, once), *pytest_arguments],
             Path(folder) / f"{backend}.xml",
             f"{backend:<11}" if several else "",
         )
