@@ -41,9 +41,8 @@ def refused(call, monkeypatch):
     def refused(*argv):
         code, _, stderr = call(*argv)
         assert code == 2
-        (line,) = stderr.splitlines()
-        assert line.startswith("Error: ")
-        return line
+        assert re.fullmatch("Error: .*\n", stderr)
+        return stderr.rstrip()
 
     return refused
 

@@ -36,8 +36,9 @@ def blocks(language):
 
 
 def commands(program):
-    """Command lines of a program, each once, without their comments."""
+    """Command lines of a program, each once, without environments and comments."""
     lines = "".join(blocks("bash").values()).splitlines()
+    lines = [re.sub("^([A-Z_]+=[^ ]* )+", "", line) for line in lines]
     found = {
         tuple(arguments)
         for name, *arguments in (shlex.split(line, comments=True) for line in lines)
