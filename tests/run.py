@@ -2,8 +2,8 @@
 
     python tests/run.py [--all] [--backend torch jax tensorflow] [pytest arguments]
 
-A process holds one backend, so each gets a pytest of its own, and all run at once: one
-process that tests much compiles less than several that share it out. Each line begins
+A process holds one backend, so each gets a pytest of its own, and all run at once: on
+two cores a process each keeps both busy, and imports and collects once. Each line begins
 with its backend, where there are several. Where there are more cores than backends,
 files of tests run side by side, too, the longest first.
 
