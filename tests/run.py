@@ -3,9 +3,9 @@
     python tests/run.py [--all] [--backend torch jax tensorflow] [pytest arguments]
 
 A process holds one backend, so each gets a pytest of its own, and all run at once: on
-two cores a process each keeps both busy, and imports and collects once. Each line begins
-with its backend, where there are several. Where there are more cores than backends,
-files of tests run side by side, too, the longest first.
+two cores a process each keeps both busy, and imports and collects once. Each line
+begins with its backend, where there are several. Where there are more cores than
+backends, files of tests run side by side, too, the longest first.
 
 Tests marked `host` do not depend on the backend: only the first runs them. So it is
 with those marked `nightly`, which do but take long, unless `--all` has every backend
