@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import gc
 import os
 from pathlib import Path
@@ -28,7 +29,6 @@ from importlib.metadata import version
 import pytest
 
 from tests.command_line import run_main
-from tests.context_of_jax import share_context
 
 # Here, for the process that prints: where others test, it reads no other conftest.
 from tests.hostile.summary import (  # noqa: F401
@@ -103,10 +103,26 @@ def pytest_collection_finish():
 
     By Python's own thresholds that takes a twentieth of the time of the tests.
     """
-    share_context()
+    share_context_of_jax()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def share_context_of_jax():
+    """One MLIR context for all programs: JAX makes one for each.
+
+    They take a fifth of the tests' time. It is none of its public names: without it,
+    the tests only take longer.
+    """
+    import keras
+
+    if keras.config.backend() != "jax":
+        return
+    from jax._src.interpreters import mlir
+
+    if hasattr(mlir, "make_ir_context"):
+        mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -131,7 +147,9 @@ def kernels_kept():
     It would with each seed, and make them anew for a fifth of the time of tests that
     run eagerly. They hold the state of its own random numbers: Keras draws none.
     """
-    if os.environ.get("KERAS_BACKEND") != "tensorflow":
+    import keras
+
+    if keras.config.backend() != "tensorflow":
         return contextlib.nullcontext()
     from tensorflow.python import pywrap_tfe
 

@@ -87,7 +87,7 @@ class DiesOnce(khp.embeddings.BatchEmbedder):
 @pytest.mark.host
 @pytest.mark.nightly
 def test_ray_starts_a_killed_worker_again(tmp_path, photos, expected, monkeypatch):
-    ray = pytest.importorskip("ray")
+    ray, pandas = pytest.importorskip("ray"), pytest.importorskip("pandas")
     # Else its workers give way to the tests that run beside, for minutes.
     monkeypatch.setenv("RAY_worker_niceness", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -103,7 +103,7 @@ def test_ray_starts_a_killed_worker_again(tmp_path, photos, expected, monkeypatc
         assert (tmp_path / "died").exists()
     finally:
         ray.shutdown()
-    rows = pytest.importorskip("pandas").read_parquet(tmp_path / "points")
+    rows = pandas.read_parquet(tmp_path / "points")
     rows = rows.sort_values("name")
     assert list(rows["name"]) == photos[0]
     np.testing.assert_allclose(np.stack(rows["points"]), expected, atol=1e-6)

@@ -4,11 +4,8 @@ import keras
 import numpy as np
 
 import keras_hierproxy as khp
-from tests.context_of_jax import share_context
 
 NUM_CLASSES = 13
-
-share_context()
 
 
 def vectors(num_classes=NUM_CLASSES):

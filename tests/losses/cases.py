@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 import keras_hierproxy as khp
+from tests.gradients import value_and_gradients
 from tests.losses import reference
 
 REFERENCES = {
@@ -130,6 +131,15 @@ class Case:
     def variables(self, loss):
         """The variables that hold `proxies`."""
         return [] if self.over_pairs else loss.proxies.proxy_variables()
+
+    def measure(self, labels, embeddings, weights=None, batch=SMALL):
+        """The value, and the gradients by the embeddings and by the proxies."""
+        loss = self.build(batch)
+        return value_and_gradients(
+            lambda x: loss(labels, x, weights),
+            [as_float32(embeddings)],
+            self.variables(loss),
+        )
 
     def reference(self, labels, embeddings, proxies, batch=SMALL):
         if self.over_pairs:

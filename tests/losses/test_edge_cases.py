@@ -6,20 +6,15 @@ import functools
 import numpy as np
 import pytest
 
-from tests.gradients import differentiated, value_and_gradients
+from tests.gradients import differentiated
 from tests.losses.cases import ALL, SMALL, as_float32
 
 OF_ONE_CLASS = np.flatnonzero(SMALL.labels == 6)
 
 
-def measure(case, labels, embeddings, weights=None):
+def measure(case, *args, **kwargs):
     """Value and all gradients."""
-    loss = case.build()
-    value, by_embeddings, by_proxies = value_and_gradients(
-        lambda x: loss(labels, x, weights),
-        [as_float32(embeddings)],
-        case.variables(loss),
-    )
+    value, by_embeddings, by_proxies = case.measure(*args, **kwargs)
     return value, by_embeddings + by_proxies
 
 
@@ -146,13 +141,8 @@ def test_one_class_in_all(case):
         coarse=[proxies[:1] for proxies in SMALL.coarse],
         taxonomy=SMALL.taxonomy[:1],
     )
-    loss = case.build(batch)
-    value, gradients, by_proxies = value_and_gradients(
-        lambda x: loss(batch.labels, x),
-        [as_float32(batch.embeddings)],
-        case.variables(loss),
-    )
-    assert_finite((value, gradients + by_proxies))
+    value, gradients = measure(case, batch.labels, batch.embeddings, batch=batch)
+    assert_finite((value, gradients))
     proxies = case.proxies(batch)
     expected = case.reference(batch.labels, batch.embeddings, proxies, batch)
     assert value == pytest.approx(expected, rel=1e-5, abs=1e-7)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.golden import make_losses
-from tests.gradients import assert_gradients_close, value_and_gradients
-from tests.losses.cases import FLAT, HIERARCHICAL, SMALL, as_float32
+from tests.gradients import assert_gradients_close
+from tests.losses.cases import FLAT, HIERARCHICAL, SMALL
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +21,7 @@ def golden():
 
 @functools.cache
 def measure(case):
-    loss = case.build()
-    return value_and_gradients(
-        lambda x: loss(SMALL.labels, x),
-        [as_float32(SMALL.embeddings)],
-        case.variables(loss),
-    )
+    return case.measure(SMALL.labels, SMALL.embeddings)
 
 
 def peer_loss(case):

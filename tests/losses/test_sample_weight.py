@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from tests.gradients import assert_gradients_close, value_and_gradients
+from tests.gradients import assert_gradients_close
 from tests.losses.cases import (
     ALL,
     SMALL,
@@ -19,18 +19,9 @@ from tests.losses.cases import (
 COPIES = np.array([2, 0, 0, 1, 0, 3, 1, 1, 2, 0, 2, 1, 0, 1])
 
 
-def measure(case, labels, embeddings, weights=None):
-    loss = case.build()
-    return value_and_gradients(
-        lambda x: loss(labels, x, weights),
-        [as_float32(embeddings)],
-        case.variables(loss),
-    )
-
-
 @functools.cache
 def measure_weighted(case):
-    return measure(case, SMALL.labels, SMALL.embeddings, COPIES)
+    return case.measure(SMALL.labels, SMALL.embeddings, COPIES)
 
 
 def sum_over_copies(gradient):
@@ -50,8 +41,8 @@ def test_the_weights_say_something():
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_weights_are_multiplicities(case):
     value, (gradient,), by_proxies = measure_weighted(case)
-    repeated_value, (repeated_gradient,), by_repeated_proxies = measure(
-        case, np.repeat(SMALL.labels, COPIES), np.repeat(SMALL.embeddings, COPIES, 0)
+    repeated_value, (repeated_gradient,), by_repeated_proxies = case.measure(
+        np.repeat(SMALL.labels, COPIES), np.repeat(SMALL.embeddings, COPIES, 0)
     )
     assert value == pytest.approx(repeated_value, rel=1e-5)
     assert_gradients_close(gradient, sum_over_copies(repeated_gradient))
