@@ -25,7 +25,7 @@ def start(*arguments, before="", **environment):
     code = f"{before}\nimport hierproxy\nhierproxy.main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

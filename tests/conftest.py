@@ -1,3 +1,4 @@
+import atexit
 import contextlib
 import functools
 import gc
@@ -98,15 +99,29 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))
 
 
-def pytest_collection_finish():
-    """What is imported stays, so it is not looked through for garbage again and again.
+def pytest_configure():
+    """What is imported is no garbage, yet would be looked through again and again."""
+    gc.set_threshold(100_000, 50, 100)
+    atexit.register(gc.freeze)
 
-    By Python's own thresholds that takes a twentieth of the time of the tests.
+
+def pytest_collection_finish():
+    """Once all is imported, in the process that tests.
+
+    By Python's own thresholds, looking for garbage takes a twentieth of the time.
     """
+    start_others_sooner()
     share_context_of_jax()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def start_others_sooner():
+    """What tests start finds this project from any folder, and our sitecustomize."""
+    tests = Path(__file__).parent
+    paths = (str(tests / "startup"), str(tests.parent), os.environ.get("PYTHONPATH"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 def share_context_of_jax():
@@ -163,7 +178,8 @@ def same_start():
     """Each test starts from the same seeds, in float32, whatever ran before it."""
     import keras
 
-    with kernels_kept():
+    # PyTorch notes the stack with each seed, and takes the time of a short test for it.
+    with kernels_kept(), mock.patch("traceback.format_stack", list):
         keras.utils.set_random_seed(0)
     yield
     # Afterwards: the next module's fixtures are made before its first test's.

@@ -1,7 +1,6 @@
 """`hierproxy add`, `remove`, `search`, `calibrate`, `identify`, and `embed` before."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from PIL import Image
 
 import keras_hierproxy as khp
 from keras_hierproxy import models
-from tests.command_line import PROJECT, start
+from tests.command_line import start
 from tests.photos import write_photos
 
 CLASSES = ["bag/a", "bag/b", "hat/c"]
@@ -330,7 +329,6 @@ def test_a_gallery_in_milvus(call, refused, gallery, model):
     # In another process: Milvus Lite does not live through pytest's capturing.
     done = subprocess.run(
         [sys.executable, "-c", IN_MILVUS, json.dumps(commands, default=str)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
         timeout=240,

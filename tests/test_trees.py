@@ -116,17 +116,10 @@ def test_networkx(tree):
 
 
 WITHOUT_NETWORKX = """
-import sys
-from importlib.machinery import PathFinder
+import sitecustomize
 
-class WithoutNetworkx(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        # As if it were not there: torch looks for it too, and goes on without.
-        if name.split(".")[0] != "networkx":
-            return super().find_spec(name, path, target)
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutNetworkx
+# As if it were not there: torch looks for it too, and goes on without.
+sitecustomize.absent.add("networkx")
 import keras_hierproxy as khp
 
 tree = khp.trees.Tree([4, 4, 5, 5, 6, 6, -1], num_leaves=4)

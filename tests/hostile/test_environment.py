@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from keras_hierproxy.datasets.cache import cached_arrays
-from tests.command_line import PROJECT
 from tests.hostile.cases import right
 
 pytestmark = pytest.mark.host(on="jax")
@@ -21,7 +20,7 @@ def result(line, folder, setup=None, **environment):
     command = f"{sys.executable} -m hierproxy"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line.replace('hierproxy', command)}"],
-        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+        env={**os.environ, **environment},
         cwd=folder,
         capture_output=True,
         text=True,

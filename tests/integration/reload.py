@@ -32,8 +32,8 @@ def describe(model, x, y):
     assert all(getattr(term, "proxies", layer) is layer for term in model.loss.terms)
     moments = [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables]
     found |= {f"optimizer {i}": value for i, value in enumerate(moments)}
-    found["loss"] = model.evaluate(x, y, verbose=0)
-    history = model.fit(x, y, batch_size=32, initial_epoch=3, epochs=5, verbose=0)
+    found["loss"] = model.evaluate(x, y, batch_size=13, verbose=0)
+    history = model.fit(x, y, batch_size=13, initial_epoch=3, epochs=5, verbose=0)
     found["history"] = history.history["loss"]
     return found
 

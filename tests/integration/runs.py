@@ -79,7 +79,7 @@ def fit_vectors(model, epochs, callbacks=(), **options):
     return model.fit(
         x,
         y,
-        batch_size=32,
+        batch_size=13,  # of 91 rows: batches of one shape, which compile once
         epochs=epochs,
         callbacks=[update, evaluation, *callbacks],
         verbose=0,

@@ -39,7 +39,7 @@ def test_same_training_as_on_one_device(found, sharded, single):
 
 
 def test_same_weights_where_batches_are_cut_too(found):
-    # The logs are means over samples, and the last batch of 27 is filled up to 28.
+    # The logs are means over samples, and each batch of 13 is filled up to 14.
     assert_same(found["two by two"], found["one"], kinds="tensor")
 
 

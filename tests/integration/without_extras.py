@@ -8,7 +8,8 @@ Nor can TensorFlow, on the other backends.
 import os
 import pathlib
 import sys
-from importlib.machinery import PathFinder
+
+import sitecustomize
 
 ABSENT = ("keras_hub", "keras_cv", "keras_nlp", "onnx", "tf2onnx", "onnxruntime")
 ABSENT += ("fastapi", "uvicorn", "gradio", "python_multipart")
@@ -17,22 +18,8 @@ ABSENT += ("pymilvus", "milvus_lite")
 if os.environ["KERAS_BACKEND"] != "tensorflow":
     ABSENT += ("tensorflow",)
 
-
-class WithoutExtras(PathFinder):
-    """Looks for modules as Python does, but for those of the extras."""
-
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name.partition(".")[0] in ABSENT:
-            return None
-        return super().find_spec(name, path, target)
-
-
 # Backends look for some of them by themselves.
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras
-for name in [each for each in sys.modules if each.partition(".")[0] in ABSENT]:
-    del sys.modules[name]
+sitecustomize.absent.update(ABSENT)
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402

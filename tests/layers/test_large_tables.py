@@ -13,6 +13,7 @@ import keras_hierproxy as khp
 from keras_hierproxy.layers import hier_proxies, large_tables
 from keras_hierproxy.models import keras_files
 from keras_hierproxy.optimizers import saved_state
+from tests import tiny
 
 CLASSES, DIMENSION = 50, 6
 
@@ -38,12 +39,16 @@ LAYERS = {
 }
 
 
-def trained(kind):
+def untrained(kind):
     inputs = keras.Input((DIMENSION,))
-    model = khp.models.EmbeddingModel(inputs, LAYERS[kind]()(inputs))
+    return khp.models.EmbeddingModel(inputs, LAYERS[kind]()(inputs))
+
+
+def trained(kind):
+    model = untrained(kind)
     centers = model.get_layer("proxies").centers_per_class > 1
     loss = khp.losses.SoftTripleLoss() if centers else khp.losses.ProxyNCALoss()
-    model.compile(khp.optimizers.grouped(model), loss)
+    model.compile(khp.optimizers.grouped(model), loss, run_eagerly=tiny.EAGERLY)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(16, DIMENSION)).astype("float32")
     model.fit(x, rng.integers(0, CLASSES, 16), epochs=2, verbose=0)
@@ -82,9 +87,10 @@ def test_saved_in_parts_is_what_was_saved(kind, parts, tmp_path):
         ("w.weights.json", {"max_shard_size": shard}),
     ):
         model.save_weights(tmp_path / name, **options)
-        other = trained(kind)
+        other = untrained(kind)
         other.load_weights(tmp_path / name)
-        np.testing.assert_array_equal(values(other)[0], expected[0])
+        proxies = other.get_layer("proxies").proxies
+        np.testing.assert_array_equal(as_numpy(proxies), expected[0])
     assert len([*tmp_path.glob("w_0*")]) > 2
     # What was loaded can be trained.
     x = np.ones((4, DIMENSION), "float32")

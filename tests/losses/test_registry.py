@@ -104,7 +104,7 @@ def test_a_new_loss_needs_its_file_and_its_export_alone(tmp_path):
     environment = {
         **os.environ,
         "KERAS_BACKEND": keras.backend.backend(),
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(PROJECT)]),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]),
     }
     said = subprocess.run(
         [sys.executable, "-c", USE],

@@ -104,10 +104,8 @@ def test_a_new_head_is_trained_from_them():
     assert (embedder.backbone.get_layer("top").get_weights()[0] != before).any()
 
 
-@pytest.mark.parametrize(
-    "format",
-    [pytest.param("onnx", marks=pytest.mark.nightly), "litert"],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("format", ["onnx", "litert"])
 def test_they_are_exported(format, tmp_path):
     if format not in SUPPORTED:
         pytest.skip("not from this backend")
