@@ -1,13 +1,18 @@
 """What a module may import: no backend, no room above its own, nothing early."""
 
 import ast
+import atexit
+import gc
 import importlib.util
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from hierproxy import start
 
 pytestmark = pytest.mark.host(on="jax")
 
@@ -147,7 +152,11 @@ def modules_after(*statements):
         for statement in statements
     )
     output = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": ""},  # TensorFlow is there, too
+        capture_output=True,
+        text=True,
     )
     assert output.returncode == 0, output.stderr
     return [set(line.split()) for line in output.stdout.splitlines()]
@@ -162,6 +171,21 @@ def test_the_command_starts_without_keras():
     (loaded,) = modules_after("import hierproxy")
     assert "typer" in loaded
     assert not loaded & {"keras", "numpy", "keras_hierproxy", *BACKENDS}
+
+
+@pytest.mark.parametrize("usual", [True, False])
+def test_no_garbage_is_looked_for_while_keras_is_imported(usual, monkeypatch):
+    ends = []
+    monkeypatch.setattr(atexit, "register", ends.append)
+    (gc.enable if usual else gc.disable)()
+    try:
+        with pytest.raises(ImportError), start._no_garbage():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() == usual
+    finally:
+        gc.enable()
+    assert gc.get_freeze_count() and ends == [gc.freeze]
 
 
 def test_what_is_heavy_is_installed():
