@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import os
+import sys
 
 from hierproxy.application import console
 
@@ -45,8 +46,12 @@ def _quiet_stderr():
 def _no_garbage():
     """Python does not look for garbage among what is imported, nor at the end.
 
-    There is none, and looking takes a quarter of the time of a short command.
+    There is none, and looking takes a quarter of the time of a short command. Where
+    Keras has been imported there may be some, which would stay for ever.
     """
+    if "keras" in sys.modules:
+        yield
+        return
     usual = gc.isenabled()
     gc.disable()
     try:

@@ -177,6 +177,9 @@ def test_the_command_starts_without_keras():
 def test_no_garbage_is_looked_for_while_keras_is_imported(usual, monkeypatch):
     ends = []
     monkeypatch.setattr(atexit, "register", ends.append)
+    with start._no_garbage():
+        assert gc.isenabled() and not ends  # as Keras is there already
+    monkeypatch.delitem(sys.modules, "keras")
     (gc.enable if usual else gc.disable)()
     try:
         with pytest.raises(ImportError), start._no_garbage():
