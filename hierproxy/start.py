@@ -13,7 +13,7 @@ def import_runs(backend):
     """Imports what needs Keras, which reads the backend at that moment."""
     if backend is not None:
         os.environ["KERAS_BACKEND"] = backend
-    with console.status("Starting Keras ..."), _quiet_stderr(), _no_garbage():
+    with _starting():
         from keras_hierproxy import runs
     if backend not in (None, runs.backend()):
         raise ValueError(
@@ -24,9 +24,15 @@ def import_runs(backend):
 
 
 def import_zoo():
-    with console.status("Starting Keras ..."), _quiet_stderr(), _no_garbage():
+    with _starting():
         from keras_hierproxy import zoo
     return zoo
+
+
+@contextlib.contextmanager
+def _starting():
+    with console.status("Starting Keras ..."), _quiet_stderr(), _no_garbage():
+        yield
 
 
 @contextlib.contextmanager

@@ -12,8 +12,10 @@ import keras
 import numpy as np
 
 import keras_hierproxy  # noqa: F401 (it registers what the files hold)
+from tests.integration import runs
 
 NAMES = ("vectors", "images", "preset")
+BATCHES = {"batch_size": runs.BATCH_SIZE, "verbose": 0}
 
 
 def load(folder, name):
@@ -32,8 +34,8 @@ def describe(model, x, y):
     assert all(getattr(term, "proxies", layer) is layer for term in model.loss.terms)
     moments = [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables]
     found |= {f"optimizer {i}": value for i, value in enumerate(moments)}
-    found["loss"] = model.evaluate(x, y, batch_size=13, verbose=0)
-    history = model.fit(x, y, batch_size=13, initial_epoch=3, epochs=5, verbose=0)
+    found["loss"] = model.evaluate(x, y, **BATCHES)
+    history = model.fit(x, y, initial_epoch=3, epochs=5, **BATCHES)
     found["history"] = history.history["loss"]
     return found
 

@@ -6,6 +6,8 @@ import numpy as np
 import keras_hierproxy as khp
 
 NUM_CLASSES = 13
+# It divides the 91 rows: batches of one shape, which compile once.
+BATCH_SIZE = 13
 
 
 def vectors(num_classes=NUM_CLASSES):
@@ -79,7 +81,7 @@ def fit_vectors(model, epochs, callbacks=(), **options):
     return model.fit(
         x,
         y,
-        batch_size=13,  # of 91 rows: batches of one shape, which compile once
+        batch_size=BATCH_SIZE,
         epochs=epochs,
         callbacks=[update, evaluation, *callbacks],
         verbose=0,
